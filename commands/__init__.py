@@ -1,0 +1,1 @@
+"""The verbs of ./run: serve, worker, demo, admin, pull, bench, check."""

@@ -1,0 +1,138 @@
+"""The operator's verbs: keys, people, sites, tokens, audit."""
+
+import json
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+from sqlmodel import Session, col, select
+
+from core import audit
+from core.db import reading, transaction
+from core.errors import Malformed, NotFound
+from core.models.bank import Site
+from core.models.people import Role, User
+from core.models.transfer import SignedMessage
+from core.node import CentralNode, Node
+from core.opening import open_node
+from core.package import central_keys, signing
+from core.permissions import Actor
+from core.services import accounts
+from core.settings import load
+from core.vault import create_keys, load_keys
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+keys_app = typer.Typer(no_args_is_help=True, help="Keys of this node, in SONOBANK_KEYS_DIR.")
+audit_app = typer.Typer(no_args_is_help=True, help="The audit chain.")
+app.add_typer(keys_app, name="keys")
+app.add_typer(audit_app, name="audit")
+
+RoleOption = Annotated[str, typer.Option("--role", help="site, relay, central or pacs")]
+OPERATOR = Actor("operator", None)
+
+
+@keys_app.command("create")
+def keys_create(role: RoleOption) -> None:
+    """Make the keys of a site or of central; existing ones are never overwritten. Back them up apart from the data."""
+    settings = load(role=role)
+    if role == "central":
+        central_keys.create(settings.keys)
+    elif role == "site":
+        create_keys(settings.keys / "site")
+    else:
+        raise Malformed("Only a site and central have keys of their own.")
+    print(f"made in {settings.keys}")
+
+
+@keys_app.command("public")
+def keys_public(role: RoleOption) -> None:
+    """Print the public half: central's for SONOBANK_CENTRAL_KEYS_FILE of the sites, a site's for `admin site add`."""
+    settings = load(role=role)
+    if role == "central":
+        print(central_keys.load(settings.keys, settings.data_dir).public().dump())
+    else:
+        print(signing.write_public(load_keys(settings.keys / "site", settings.data_dir).signer().public_key()))
+
+
+@app.command("site")
+def site_add(
+    role: RoleOption, code: str, key: Annotated[str, typer.Option(help="the site's public signing key")], name: str = ""
+) -> None:
+    """Register a site that may send, at central and at the relay. A further key of a known site is added."""
+    with open_node(load(role=role)) as node, transaction(node.engine, "admin.site") as session:
+        add_site(session, code, name, key)
+    print(f"site {code} may send")
+
+
+def add_site(session: Session, code: str, name: str, key: str) -> None:
+    """Add the site or one more key of it."""
+    site = session.get(Site, code) or Site(code=code, name=name or code)
+    site.keys = site.keys | {signing.key_id(signing.read_public(key)): key}
+    session.add(site)
+    audit.record(session, OPERATOR, "site.add", code)
+
+
+@app.command("user")
+def user_add(
+    role: RoleOption,
+    name: str,
+    grant: Annotated[list[str], typer.Option(help="ROLE or ROLE:domain; may be repeated")],
+    password: Annotated[str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True)],
+    site: Annotated[str | None, typer.Option(help="of a MACHINE: the site it speaks for, or *")] = None,
+) -> None:
+    """Add a person or a machine to this node."""
+    grants = [_grant(text) for text in grant]
+    with open_node(load(role=role)) as node, transaction(node.engine, "admin.user") as session:
+        accounts.create_user(session, OPERATOR, name, password or None, grants, site)
+    print(f"user {name} added")
+
+
+def _grant(text: str) -> tuple[Role, str]:
+    code, _, domain = text.partition(":")
+    try:
+        return Role(code), domain or "*"
+    except ValueError:
+        raise Malformed(f"There is no such role; the roles are {', '.join(Role)}.") from None
+
+
+@app.command("token")
+def token_create(
+    role: RoleOption,
+    user: str,
+    scope: Annotated[list[str], typer.Option(help="may be repeated")],
+    days: int = 90,
+    label: str = "operator",
+) -> None:
+    """Print a new token of a user; it is shown this once."""
+    with open_node(load(role=role)) as node, transaction(node.engine, "admin.token") as session:
+        owner = session.exec(select(User).where(User.name == user)).first()
+        if owner is None:
+            raise NotFound("There is no such user.")
+        _, secret = accounts.create_token(session, owner, label, scope, timedelta(days=days), OPERATOR)
+    print(secret)
+
+
+@audit_app.command("verify")
+def audit_verify(role: RoleOption, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """Walk the audit chain; exit 1 when an event was altered, deleted, reordered, or the chain cut or rewritten."""
+    with open_node(load(role=role)) as node:
+        heads = exported_heads(node)
+        findings = audit.verify(node.engine, heads)
+    if as_json:
+        print(json.dumps([finding.__dict__ for finding in findings]))
+    for finding in findings if not as_json else []:
+        print(f"{finding.kind}: {finding.message}")
+    if findings:
+        raise typer.Exit(1)
+    if not as_json:
+        print(f"the chain holds; {len(heads)} exported heads are in it")
+
+
+def exported_heads(node: Node) -> list[str]:
+    """Heads that left this node: the site's came back in signed receipts, central's lie in the bucket."""
+    if isinstance(node, CentralNode):
+        return [content.decode() for _, content in node.replica.named("audit/")]
+    with reading(node.engine) as session:
+        bodies = list(session.exec(select(SignedMessage.body).order_by(col(SignedMessage.n))))
+    heads = (json.loads(body).get("site_audit_head") for body in bodies)
+    return [head for head in heads if head and head != audit.GENESIS]

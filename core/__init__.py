@@ -1,0 +1,1 @@
+"""What every door shares: rules, tables, files. It imports none of the doors."""

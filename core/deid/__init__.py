@@ -1,0 +1,1 @@
+"""De-identification of headers and pixels; nothing here knows a database. It fails closed."""

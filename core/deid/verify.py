@@ -1,0 +1,193 @@
+"""Reads a finished file again and looks for whatever must not be in it. It says where, never what."""
+
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from typing import Any, BinaryIO, Final, Protocol
+
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.valuerep import PersonName
+
+from core.deid import values
+from core.deid.channels import check_channels
+from core.deid.headers import METHOD
+from core.deid.search import Search
+from core.deid.structure import check_structure
+from core.dicom.guard import Layout, check, encoding_of
+from core.dicom.part10 import Part10, frame_bytes, open_part10
+from core.dicom.pixel_format import PixelFormat
+from core.errors import Held, Refused
+
+__all__ = ["Leak", "check_released", "check_structure", "find_leaks", "frames_decode", "uids_are_new", "whole_words"]
+
+NON_PIXEL: Final = "non-pixel bytes"
+_TABLES: Final = frozenset({0x00281201, 0x00281202, 0x00281203, 0x00283006})
+_UIDS: Final = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+Decode = Callable[[bytes, PixelFormat], object]
+
+
+class Caller(Protocol):
+    """The sandbox, see `core.sandbox`."""
+
+    def call(
+        self, target: str, params: Mapping[str, Any], blobs: Sequence[bytes] = ()
+    ) -> tuple[dict[str, Any], list[bytes]]: ...
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A place where a value of the patient remains: the keyword or tag of an attribute, or `non-pixel bytes`."""
+
+    where: str
+
+
+def whole_words(needles: Sequence[str]) -> int:
+    """How many of them are so short that they are looked for as whole words only (under 4 ASCII, 3 other letters)."""
+    return Search(needles).whole_words
+
+
+def find_leaks(source: BinaryIO | bytes, needles: Sequence[str]) -> list[Leak]:
+    """Every place of a Part 10 file where one of these values is left, in whatever encoding or disguise.
+
+    Looked at are all decoded texts (file meta information too) and all bytes outside the pixel data; the entries of
+    colour tables are no bytes of text. Raises Refused for a file that cannot be read."""
+    fp, size = _sized(source)
+    part10 = open_part10(fp, size)
+    return _leaks(fp, size, part10, Search(needles))
+
+
+def check_released(
+    source: BinaryIO, size: int, needles: Sequence[str], original: Dataset | None = None, decode: Decode | None = None
+) -> None:
+    """The last gate before a file leaves; raises Held naming attributes only, Refused for a file that is not readable.
+
+    `original`: its UIDs must be gone. `decode` is called for every frame, as `core.dicom.frames.decode_stored`."""
+    part10 = open_part10(source, size)
+    source.seek(0)
+    if any(source.read(128)):
+        raise Held("The preamble of the file is not empty.")
+    check_structure(part10)
+    if part10.pixel is None:
+        raise Held("The file has no picture.")
+    uids = [str(original.get(keyword) or "") for keyword in _UIDS] if original is not None else []
+    found = _leaks(source, size, part10, Search([*needles, *filter(None, uids)]))
+    if found:
+        places = ", ".join(dict.fromkeys(leak.where for leak in found))
+        raise Held(f"Identifying values remain in: {places}.")
+    for number in range(len(part10.frames)):
+        data = frame_bytes(source, part10, number)
+        check_channels(data, part10.pixel.transfer_syntax)
+        if decode is not None:
+            decode(data, part10.pixel)
+
+
+def uids_are_new(header: Dataset, original: Dataset) -> None:
+    """Raises Held unless every identity of the original was replaced in the new header."""
+    old = {str(value) for value in _uids(original)}
+    if kept := [keyword for keyword in _UIDS if str(header.get(keyword)) in old]:
+        raise Held(f"These still are the original's: {', '.join(kept)}.")
+
+
+def frames_decode(source: BinaryIO, part10: Part10, sandbox: Caller) -> None:
+    """Decode every frame in the sandbox and look for hidden channels; raises Refused or Held for the first bad one."""
+    if part10.pixel is None:
+        raise Refused("The image has no pixel data.")
+    fields = {name: getattr(part10.pixel, name) for name in PixelFormat.__dataclass_fields__}
+    for number in range(len(part10.frames)):
+        data = frame_bytes(source, part10, number)
+        sandbox.call("core.deid.frame_check:sandboxed_check", {"fmt": fields}, [data])
+
+
+def _sized(source: BinaryIO | bytes) -> tuple[BinaryIO, int]:
+    if isinstance(source, bytes):
+        return BytesIO(source), len(source)
+    return source, source.seek(0, 2)
+
+
+def _leaks(fp: BinaryIO, size: int, part10: Part10, search: Search) -> list[Leak]:
+    found: list[Leak] = []
+    public: list[bytes] = []
+    for element, parts, trusted in _texts(part10):
+        found += [Leak(element.keyword or str(element.tag)) for part in parts - trusted if search.in_text(part)]
+        if trusted:
+            public.append(_coded(element, part10.transfer_syntax))
+            public.append("\n".join(sorted(parts - trusted)).encode())
+    raw = _non_pixel(fp, size, part10)
+    for coded, rest in zip(public[::2], public[1::2], strict=True):
+        raw = raw.replace(coded, b"\0\0") + b"\0\0" + rest if coded in raw else raw
+    if search.in_bytes(raw):
+        found.append(Leak(NON_PIXEL))
+    return list(dict.fromkeys(found))
+
+
+def _texts(part10: Part10) -> Iterator[tuple[DataElement, frozenset[str], frozenset[str]]]:
+    """(element, its texts, those of them that stand in a public list and so cannot be about a patient)."""
+    waiting: list[Dataset] = [part10.file_meta, part10.dataset]
+    while waiting:
+        current = waiting.pop()
+        is_public_item = "CodeValue" in current and values.is_public_code(current)
+        for element in current:
+            if element.VR == "SQ":
+                waiting.extend(element.value or ())
+                continue
+            value = element.value
+            given = value if isinstance(value, MultiValue | list) else [value]
+            is_text = element.VR in {"DS", "IS"}
+            parts = frozenset(str(one) for one in given if is_text or isinstance(one, str | PersonName))
+            yield element, parts, parts if is_public_item else frozenset(filter(partial(_is_public, element), parts))
+
+
+def _is_public(element: DataElement, part: str) -> bool:
+    if element.VR == "CS":
+        return values.is_public_term(part)
+    if element.keyword == "DeidentificationMethod":
+        return part == METHOD
+    return element.keyword in {"Manufacturer", "ManufacturerModelName"} and values.is_device_name(part)
+
+
+def _coded(element: DataElement, syntax: str) -> bytes:
+    """A text element as this system writes it."""
+    value = element.value
+    text = "\\".join(map(str, value)) if isinstance(value, MultiValue | list) else str(value)
+    data = text.encode() + b" " * (len(text.encode()) % 2)
+    tag = struct.pack("<HH", element.tag >> 16, element.tag & 0xFFFF)
+    if encoding_of(syntax)[0] and element.tag >> 16 != 2:
+        return tag + struct.pack("<I", len(data)) + data
+    return tag + str(element.VR).encode() + struct.pack("<H", len(data)) + data
+
+
+def _non_pixel(fp: BinaryIO, size: int, part10: Part10) -> bytes:
+    """All bytes but the frames and the entries of colour tables."""
+    layout = check(fp, size)
+    end = layout.pixel_offset if layout.pixel_tag is not None else layout.header_end
+    if part10.transfer_syntax == "1.2.840.10008.1.2.1.99":
+        raise Held("A deflated file is not what this system writes.")
+    fp.seek(0)
+    head = fp.read(end)
+    for tag in _TABLES & {int(tag) for tag in part10.dataset.keys()}:  # noqa: SIM118 - iteration would convert
+        value = part10.dataset[tag].value
+        if isinstance(value, bytes) and value:
+            head = head.replace(value, b"\0\0")
+    return b"\0\0".join([head, *_after(fp, size, layout)])
+
+
+def _after(fp: BinaryIO, size: int, layout: Layout) -> Iterator[bytes]:
+    if layout.pixel_tag is None:
+        return
+    position = layout.pixel_offset
+    for offset, length in layout.fragments or ((layout.pixel_offset, layout.pixel_length),):
+        fp.seek(position)
+        yield fp.read(offset - position)
+        position = offset + length
+    fp.seek(position)
+    yield fp.read(size - position)
+
+
+def _uids(dataset: Dataset) -> Iterator[str]:
+    for keyword in _UIDS:
+        if value := dataset.get(keyword):
+            yield str(value)

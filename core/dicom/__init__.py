@@ -1,0 +1,1 @@
+"""DICOM as this project reads and writes it; nothing here knows a database."""

@@ -1,0 +1,26 @@
+"""Named points at which a test can kill this process: `SONOBANK_FAILPOINT=name[,name…]` or `all`.
+
+With `SONOBANK_FAILPOINT_LOG` (a folder) each point kills once only: the mark is on disk before the kill,
+so that a supervisor can start the process again and the work goes on. Without settings a hit costs one look-up."""
+
+import os
+import signal
+from pathlib import Path
+
+_NAMES = frozenset(filter(None, os.environ.get("SONOBANK_FAILPOINT", "").split(",")))
+_LOG = os.environ.get("SONOBANK_FAILPOINT_LOG", "")
+
+
+def hit(name: str) -> None:
+    """Kill this process (SIGKILL) if `name` is armed."""
+    if not _NAMES or not (_NAMES & {name, "all"}):
+        return
+    if _LOG:
+        mark = Path(_LOG) / name.replace("/", "_")
+        try:
+            fd = os.open(mark, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        except FileExistsError:
+            return
+        os.fsync(fd)
+        os.close(fd)
+    os.kill(os.getpid(), signal.SIGKILL)

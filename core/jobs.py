@@ -1,0 +1,25 @@
+"""The queue: jobs are rows in the same database, queued in the caller's transaction (procrastinate).
+
+Job arguments are row ids only: they are stored in the clear."""
+
+from typing import Final
+
+import procrastinate
+from sqlmodel import Session
+
+# One queue per kind of work, so that a slow PACS never holds up a release.
+QUEUES: Final = ("retrieve", "pixels", "transfer", "central")
+HEARTBEAT_SECONDS: Final = 5.0
+STALLED_SECONDS: Final = 20.0
+
+# Deferring uses the caller's connection; this connector is never opened.
+_deferring = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
+
+
+def enqueue(session: Session, task: str, queue: str, *, key: str, in_seconds: int = 0, **ids: str | int) -> None:
+    """Queue `task` inside the caller's transaction; both happen or neither.
+
+    `key` names the thing worked on: jobs of one key run one after another. A job is idempotent, so a second one is harmless."""
+    connection = session.connection().connection.driver_connection
+    delay = {"schedule_in": {"seconds": in_seconds}} if in_seconds else {}
+    _deferring.configure_task(task, queue=queue, lock=key, connection=connection, **delay).defer(**ids)  # type: ignore[arg-type]

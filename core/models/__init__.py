@@ -1,0 +1,9 @@
+"""SQLModel tables, a file a noun. They never receive a user's input unchecked: a table model does not validate."""
+
+from sqlmodel import SQLModel
+
+from core.models import archive, audit, bank, curation, datasets, people, sitecase, transfer
+
+metadata = SQLModel.metadata
+
+__all__ = ["archive", "audit", "bank", "curation", "datasets", "metadata", "people", "sitecase", "transfer"]

@@ -1,0 +1,108 @@
+"""What people say about a case: picks, form, ROIs and masks; each object has a version, nothing is overwritten."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from sqlalchemy import UniqueConstraint
+from sqlalchemy.dialects.postgresql import TEXT
+from sqlmodel import Field, SQLModel
+
+from core.ids import uuid7
+from core.models.base import Created, Json, Moment
+
+
+class MaskState(StrEnum):
+    PROPOSED = "PROPOSED"
+    CONFIRMED = "CONFIRMED"
+    VOID = "VOID"
+
+
+MASK_MOVES: Final[dict[MaskState, frozenset[MaskState]]] = {
+    MaskState.PROPOSED: frozenset({MaskState.CONFIRMED, MaskState.VOID}),
+    MaskState.CONFIRMED: frozenset({MaskState.VOID}),
+    MaskState.VOID: frozenset(),
+}
+
+
+class Pick(SQLModel, table=True):
+    """Whether an image is registered; a rejected one carries a coded reason."""
+
+    image_id: UUID = Field(primary_key=True, foreign_key="site_image.id")
+    picked: bool
+    reason: str | None = Field(default=None, max_length=32)
+    version: int = 1
+
+
+class Form(SQLModel, table=True):
+    """The domain's answers: {field: {"value", "source": tag|manual|derived, "tag"}}."""
+
+    case_id: UUID = Field(primary_key=True, foreign_key="site_case.id")
+    values: dict[str, Any] = Json(dict)
+    version: int = 1
+
+
+class Roi(SQLModel, table=True):
+    """A rectangle in pixels of the stored frame: the tight box, and the margin that the crop recipe adds."""
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    image_id: UUID = Field(foreign_key="site_image.id", index=True)
+    lesion_id: UUID = Field(default_factory=uuid4)
+    frame: int
+    x: float
+    y: float
+    width: float
+    height: float
+    margin: float
+    label: str = Field(max_length=32)
+    deleted: bool = False
+    version: int = 1
+
+
+class Edit(SQLModel, table=True):
+    """One saved version of one object; the history that undo, diff and restore read."""
+
+    __table_args__ = (UniqueConstraint("kind", "object_id", "version"),)
+    id: UUID = Field(default_factory=uuid7, primary_key=True)
+    kind: str = Field(max_length=16)
+    object_id: UUID
+    version: int
+    body: dict[str, Any] = Json(dict)
+    by: UUID = Field(foreign_key="user.id")
+    at: datetime = Created()
+
+
+class ImageMask(SQLModel, table=True):
+    """One proposal of rectangles and the candidate made from it. A change makes a new row and voids the old one.
+
+    `reasons` says for each rectangle why it is there; `candidate` is the index of the sealed pixel stream;
+    `to_show` are the frame numbers (from 1) with a distinct overlay, which a person must have seen."""
+
+    __tablename__ = "image_mask"
+    __table_args__ = (UniqueConstraint("image_id", "revision"),)
+    id: UUID = Field(default_factory=uuid7, primary_key=True)
+    image_id: UUID = Field(foreign_key="site_image.id", index=True)
+    revision: int
+    state: MaskState = Field(sa_type=TEXT)
+    rects: list[list[int]] = Json(list)
+    reasons: list[str] = Json(list)
+    rule_id: str | None = Field(default=None, max_length=200)
+    rule_version: str | None = Field(default=None, max_length=64)
+    must_look: bool = True
+    candidate: dict[str, Any] = Json(dict)
+    digest: str | None = Field(default=None, max_length=64)
+    to_show: list[int] = Json(list)
+    hold: str | None = Field(default=None, max_length=400)
+    confirmed_by: UUID | None = Field(default=None, foreign_key="user.id")
+    confirmed_at: datetime | None = Moment(default=None)
+    created_at: datetime = Created()
+
+
+class MaskView(SQLModel, table=True):
+    """That a person's screen was given this frame of this candidate."""
+
+    __tablename__ = "mask_view"
+    mask_id: UUID = Field(primary_key=True, foreign_key="image_mask.id")
+    user_id: UUID = Field(primary_key=True, foreign_key="user.id")
+    frame: int = Field(primary_key=True)

@@ -1,0 +1,1 @@
+"""What leaves the hospital: one contract, one envelope, one archive; pure functions over bytes."""

@@ -1,0 +1,1 @@
+"""Reads for lists and pages; each starts from readable_*(user)."""

@@ -1,0 +1,53 @@
+"""Blobs between stores: verified copies, and the sweeper for what no row names."""
+
+import hashlib
+import io
+import time
+from collections.abc import Callable
+
+from sqlalchemy import Engine
+from sqlmodel import Session
+
+from core.db import transaction
+from core.errors import Unavailable
+from core.store import Store
+
+SWEEP_AGE_SECONDS = 24 * 3600
+_BATCH = 500
+
+
+def copy_verified(source: Store, target: Store, sha256: str) -> None:
+    """Copy one blob and read the copy back. Raises Unavailable when the copy's hash does not agree."""
+    if not _intact(target, sha256):
+        target.put(io.BytesIO(source.read(sha256)), sha256)
+        if not _intact(target, sha256):
+            target.delete(sha256)
+            raise Unavailable("A copied file came back with another hash; it is copied again.")
+
+
+def _intact(store: Store, sha256: str) -> bool:
+    if store.size(sha256) is None:
+        return False
+    digest = hashlib.sha256()
+    for piece in store.pieces(sha256):
+        digest.update(piece)
+    return digest.hexdigest() == sha256
+
+
+def sweep(
+    engine: Engine,
+    store: Store,
+    unreferenced: Callable[[Session, list[str]], set[str]],
+    age_seconds: float = SWEEP_AGE_SECONDS,
+) -> int:
+    """Delete blobs older than `age_seconds` that no row names; the age protects what is being built. Returns how many."""
+    oldest = time.time() - age_seconds
+    old = [sha256 for sha256, changed in store.listing() if changed <= oldest]
+    removed = 0
+    for start in range(0, len(old), _BATCH):
+        with transaction(engine, "sweep") as session:
+            lost = unreferenced(session, old[start : start + _BATCH])
+        for sha256 in lost:
+            store.delete(sha256)
+        removed += len(lost)
+    return removed

@@ -1,0 +1,76 @@
+"""Carry a sealed parcel over HTTP to the next node: site to relay, relay to central; resumable, and poll what comes back."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, cast
+from uuid import UUID
+
+import httpx2
+
+from core.errors import Refused, Unavailable
+
+CHUNK: Final = 4 << 20
+
+
+class NextNode:
+    """The one node that this node may open connections to."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._client = httpx2.Client(
+            base_url=url, headers={"Authorization": f"Bearer {token}"}, follow_redirects=False, trust_env=False,
+            timeout=httpx2.Timeout(60, connect=10),
+        )  # fmt: skip
+
+    def __enter__(self) -> "NextNode":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._client.close()
+
+    def deliver(
+        self, site: str, package_id: UUID, header: str, signature: str, read: Callable[[int, int], bytes], size: int
+    ) -> str:
+        """Announce, send what is missing in chunks; returns the parcel's state there.
+
+        `read(offset, length)` gives bytes of the ciphertext. Raises Refused when the other side refuses it for good,
+        Unavailable when it should be tried again."""
+        parcel = self._ask("POST", "/api/v1/parcels", json={"header": header, "signature": signature})
+        while parcel["state"] == "RECEIVING":
+            offset = int(parcel["received"])
+            if not 0 <= offset < size:
+                raise Unavailable("The next node claims more bytes than were sent.")
+            parcel = self._ask(
+                "PUT",
+                f"/api/v1/parcels/{site}/{package_id}/content",
+                params={"offset": offset},
+                content=read(offset, CHUNK),
+            )
+        return str(parcel["state"])
+
+    def messages(self, site: str, after: int) -> Iterator[dict[str, Any]]:
+        """Signed messages for one site with a number above `after`, in order."""
+        while page := self._ask("GET", "/api/v1/messages", params={"site": site, "after": after})["messages"]:
+            yield from page
+            after = int(page[-1]["n"])
+
+    def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 -- httpx's own options
+        try:
+            response = self._client.request(method, path, **options)
+        except httpx2.HTTPError:
+            raise Unavailable("The next node cannot be reached; it is tried again.") from None
+        if response.status_code in {409, 422}:
+            raise Refused(_detail(response))
+        if response.status_code >= 300:
+            raise Unavailable(f"The next node answers with {response.status_code}; it is tried again.")
+        try:
+            return cast(dict[str, Any], response.json())
+        except ValueError:
+            raise Unavailable("The next node answers with something that is not JSON.") from None
+
+
+def _detail(response: httpx2.Response) -> str:
+    """The other node's reason: our own software, but its words are cut and kept printable."""
+    try:
+        detail = str(response.json().get("detail", ""))
+    except (ValueError, AttributeError):
+        detail = ""
+    return "".join(ch for ch in detail if ch.isprintable())[:200] or "The next node refuses the package."

@@ -1,0 +1,162 @@
+"""What a curator says of a case: picks, form values and ROIs, each saved under a version of its own object."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from sqlmodel import Session
+
+from core import audit
+from core.errors import Conflict, Malformed, NotFound, WrongState
+from core.models.curation import Edit, Form, Pick, Roi
+from core.models.sitecase import CaseState, ImageState, SiteCase, SiteImage
+from core.permissions import Actor, Verb, check
+from core.queries import cases as queries
+from core.services.cases import locked
+from core.vocabulary import domain as vocabulary
+
+REJECT_REASONS: Final = frozenset(
+    {"no-lesion", "poor-quality", "duplicate", "not-ultrasound", "identifier-in-picture", "other-organ"}
+)
+EXCLUDE_REASONS: Final = frozenset(
+    {"wrong-patient", "wrong-study", "no-usable-image", "other-organ", "diagnosis-unknown"}
+)
+
+
+def editable(session: Session, actor: Actor, case: SiteCase) -> SiteCase:
+    """The case, locked, if this actor may curate it now."""
+    check(actor, Verb.CURATE, case.domain)
+    case = locked(session, case.id)
+    if case.state != CaseState.CURATING:
+        raise WrongState(f"A case that is {case.state} cannot be edited.")
+    return case
+
+
+def editable_image(session: Session, actor: Actor, image_id: UUID) -> SiteImage:
+    """The image, with its case locked, if this actor may curate it now."""
+    image, case = queries.readable_image(session, actor, image_id)
+    editable(session, actor, case)
+    if image.state != ImageState.STAGED or not image.frames:
+        raise WrongState("This object has no picture that could be used.")
+    return image
+
+
+def _save(session: Session, actor: Actor, kind: str, object_id: UUID, version: int, body: dict[str, Any]) -> None:
+    if actor.user_id is None:
+        raise NotFound
+    session.add(Edit(kind=kind, object_id=object_id, version=version, body=body, by=actor.user_id))
+    audit.record(session, actor, f"{kind}.save", object_id, version=version)
+
+
+def _expect(known: int, claimed: int) -> int:
+    """The next version, if the editor saw the present one. Raises Conflict."""
+    if known != claimed:
+        raise Conflict(f"Someone else saved version {known} meanwhile; load it and decide.")
+    return known + 1
+
+
+def pick(session: Session, actor: Actor, image_id: UUID, picked: bool, reason: str | None, version: int) -> Pick:
+    """Choose an image for registration, or reject it with a coded reason. `version` is the one the editor saw, 0 for none."""
+    image = editable_image(session, actor, image_id)
+    if not picked and reason not in REJECT_REASONS:
+        raise Malformed(f"A rejected image needs one of the reasons {', '.join(sorted(REJECT_REASONS))}.")
+    row = session.get(Pick, image.id) or Pick(image_id=image.id, picked=picked, version=0)
+    row.version = _expect(row.version, version)
+    row.picked, row.reason = picked, None if picked else reason
+    session.add(row)
+    _save(session, actor, "pick", image.id, row.version, {"picked": picked, "reason": row.reason})
+    return row
+
+
+def save_form(session: Session, actor: Actor, case_id: UUID, values: Mapping[str, Any], version: int) -> Form:
+    """Replace the manual values of the form; what tags say and what follows from the values is filled in again.
+
+    Raises Malformed naming each field that is wrong; fields that are missing are gaps, not errors."""
+    case = editable(session, actor, queries.readable_case(session, actor, case_id))
+    organ = vocabulary.load(case.domain)
+    clean, _, problems = organ.check(values)
+    if problems:
+        raise Malformed("; ".join(f"{problem.field}: {problem.reason.en}" for problem in problems))
+    row = session.get(Form, case.id) or Form(case_id=case.id, version=0)
+    row.version = _expect(row.version, version)
+    row.values = filled(session, case, clean)
+    session.add(row)
+    _save(session, actor, "form", case.id, row.version, row.values)
+    return row
+
+
+def filled(session: Session, case: SiteCase, manual: Mapping[str, Any]) -> dict[str, Any]:
+    """{field: {"value", "source", "tag"}}: tags first, manual values over them, then what is derived."""
+    organ = vocabulary.load(case.domain)
+    entries: dict[str, Any] = {}
+    for facts in _facts_of(session, case):
+        for field, found in organ.autofill(facts).items():
+            entries.setdefault(field, {"value": found.value, "source": "tag", "tag": found.source_tag})
+    for field, value in manual.items():
+        if entries.get(field, {}).get("value") != value:
+            entries[field] = {"value": value, "source": "manual", "tag": None}
+    for field, value in organ.derive({name: entry["value"] for name, entry in entries.items()}).items():
+        entries.setdefault(field, {"value": value, "source": "derived", "tag": None})
+    return entries
+
+
+def _facts_of(session: Session, case: SiteCase) -> list[dict[str, Any]]:
+    """Facts of the usable images, the picked ones first."""
+    picks = queries.picks_of(session, case.id)
+    images = [
+        image for image in queries.images_of(session, case.id) if image.state == ImageState.STAGED and image.frames
+    ]
+    images.sort(key=lambda image: (not (image.id in picks and picks[image.id].picked), image.number))
+    return [image.facts for image in images]
+
+
+def present_form(session: Session, case: SiteCase) -> tuple[dict[str, Any], int]:
+    """(entries, version): what is saved, or what the tags alone would fill (version 0)."""
+    row = queries.form_of(session, case.id)
+    return (row.values, row.version) if row else (filled(session, case, {}), 0)
+
+
+def check_box(image: SiteImage, frame: int, x: float, y: float, width: float, height: float) -> None:
+    """Raise Malformed unless the box lies inside the stored frame."""
+    if not 1 <= frame <= image.frames:
+        raise Malformed(f"This image has frames 1 to {image.frames}.")
+    if width < 1 or height < 1 or x < 0 or y < 0 or x + width > image.columns or y + height > image.rows:
+        raise Malformed(f"The box must lie inside the image of {image.columns} x {image.rows} pixels.")
+
+
+def add_roi(session: Session, actor: Actor, image_id: UUID, given: Roi) -> Roi:
+    """A new tight box. `given` carries frame (from 1), x, y, width, height, margin in pixels, label and lesion id."""
+    image = editable_image(session, actor, image_id)
+    check_box(image, given.frame, given.x, given.y, given.width, given.height)
+    _check_label(session, image, given.label)
+    given.image_id, given.version = image.id, 1
+    session.add(given)
+    session.flush()
+    _save(session, actor, "roi", given.id, 1, roi_body(given))
+    return given
+
+
+def change_roi(session: Session, actor: Actor, roi_id: UUID, change: Mapping[str, Any], version: int) -> Roi:
+    """Change or delete (`{"deleted": True}`) an ROI under its version."""
+    roi = session.get(Roi, roi_id)
+    if roi is None:
+        raise NotFound
+    image = editable_image(session, actor, roi.image_id)
+    roi.version = _expect(roi.version, version)
+    for name, value in change.items():
+        setattr(roi, name, value)
+    check_box(image, roi.frame, roi.x, roi.y, roi.width, roi.height)
+    _check_label(session, image, roi.label)
+    session.add(roi)
+    _save(session, actor, "roi", roi.id, roi.version, roi_body(roi))
+    return roi
+
+
+def roi_body(roi: Roi) -> dict[str, Any]:
+    return roi.model_dump(mode="json", exclude={"id", "image_id", "version"})
+
+
+def _check_label(session: Session, image: SiteImage, label: str) -> None:
+    case = session.get_one(SiteCase, image.case_id)
+    if label not in {option.code for option in vocabulary.load(case.domain).options["diagnosis"]}:
+        raise Malformed("The class of an ROI is a diagnosis code of the organ domain.")

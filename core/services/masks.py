@@ -1,0 +1,187 @@
+"""Masks: propose rectangles, write the candidate, show it, confirm its digest. A change voids the confirmation."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlmodel import Session
+
+from core import audit, jobs
+from core.clock import now_utc
+from core.db import transaction
+from core.deid import candidate as candidates
+from core.deid.masks import DeviceFacts, Rect, propose
+from core.dicom.part10 import Part10, frame_bytes, open_part10
+from core.errors import Conflict, Malformed, Refused, WrongState
+from core.models.curation import MASK_MOVES, ImageMask, MaskState, MaskView
+from core.models.sitecase import CaseState, ImageState, SiteCase, SiteImage
+from core.node import SiteNode
+from core.permissions import SYSTEM, Actor, Verb, check
+from core.queries import cases as queries
+from core.services.cases import locked
+from core.services.curation import editable_image
+from core.services.facts import regions_of
+from core.vault import SealedReader
+
+MOST_RECTS = 64
+
+
+def kind_of(mask_revision: int) -> str:
+    """The staging kind of a candidate: one file for each revision of the mask."""
+    return f"candidate-{mask_revision}"
+
+
+def move(session: Session, actor: Actor, mask: ImageMask, to: MaskState) -> None:
+    """Change the state of a mask. Raises WrongState when the table has no such move."""
+    if to not in MASK_MOVES[MaskState(mask.state)]:
+        raise WrongState(f"A mask that is {mask.state} cannot become {to}.")
+    audit.record(session, actor, f"mask.{to.lower()}", mask.id, before=mask.state, after=to, revision=mask.revision)
+    mask.state = to
+
+
+def make_candidate(node: SiteNode, image_id: UUID) -> None:
+    """The job `mask`: propose if nothing is proposed yet, then write the candidate of the current mask. May run twice."""
+    with transaction(node.engine, "mask.propose") as session:
+        image = session.get(SiteImage, image_id)
+        if image is None or image.state != ImageState.STAGED or not image.frames:
+            return
+        mask = queries.current_mask(session, image_id) or _propose(session, image)
+        if mask.digest or mask.hold or session.get_one(SiteCase, image.case_id).state != CaseState.CURATING:
+            return
+    try:
+        made = _write(node, image, mask)
+    except Refused as refusal:
+        with transaction(node.engine, "mask.hold") as session:
+            session.get_one(ImageMask, mask.id).hold = refusal.message
+        return
+    with transaction(node.engine, "mask.candidate") as session:
+        row = session.get_one(ImageMask, mask.id)
+        row.candidate, row.digest, row.to_show = made.index, made.digest, made.to_show
+        audit.record(session, SYSTEM, "mask.candidate", mask.id, revision=mask.revision)
+
+
+def _propose(session: Session, image: SiteImage) -> ImageMask:
+    facts = image.facts
+    device = DeviceFacts.of(facts)
+    proposal = propose(device, regions_of(facts))
+    mask = ImageMask(
+        image_id=image.id,
+        revision=1,
+        state=MaskState.PROPOSED,
+        rects=[list(rect) for rect in proposal.rects],
+        reasons=[proposal.reason] * len(proposal.rects),
+        rule_id=proposal.rule_id,
+        rule_version=proposal.rule_version,
+        must_look=proposal.must_look,
+    )
+    session.add(mask)
+    session.flush()
+    audit.record(session, SYSTEM, "mask.proposed", mask.id, after=MaskState.PROPOSED, revision=1)
+    return mask
+
+
+class Made:
+    """A written candidate: its index, digest and the frames (from 1) that a person must see."""
+
+    def __init__(self, index: dict[str, Any], digest: str, to_show: list[int]) -> None:
+        self.index, self.digest, self.to_show = index, digest, to_show
+
+
+def _write(node: SiteNode, image: SiteImage, mask: ImageMask) -> Made:
+    with node.staging.open(image.id, "original") as reader:
+        part10 = open_part10(reader, reader.size)
+        if part10.pixel is None:
+            raise Refused("This object has no picture.")
+        plan = candidates.plan(
+            part10.dataset, part10.pixel, [Rect(*rect) for rect in mask.rects], regions_of(image.facts)
+        )
+        writer = candidates.Writer(plan)
+        node.staging.put(image.id, kind_of(mask.revision), writer.stream(_masked(node, reader, part10, plan)))
+    index = writer.index()
+    return Made(index.as_dict(), index.digest, index.distinct_frames)
+
+
+def _masked(
+    node: SiteNode, reader: SealedReader, part10: Part10, plan: candidates.Plan
+) -> Iterator[candidates.MaskedFrame]:
+    """Each frame through the sandbox, one at a time: memory stays flat in the number of frames."""
+    for index in range(len(part10.frames)):
+        params, blobs = plan.request(frame_bytes(reader, part10, index))
+        yield plan.response(*node.sandbox.call("core.deid.candidate:sandboxed_mask", params, blobs))
+
+
+def set_rects(
+    session: Session, actor: Actor, image_id: UUID, rects: Sequence[tuple[int, int, int, int]], revision: int
+) -> ImageMask:
+    """A person's own rectangles: the present mask becomes void, a new candidate is made. `revision` is the one they saw."""
+    image = editable_image(session, actor, image_id)
+    current = queries.current_mask(session, image.id)
+    if current is None or current.revision != revision:
+        raise Conflict("The mask was changed meanwhile; load it and decide.")
+    if len(rects) > MOST_RECTS or any(not _inside(image, rect) for rect in rects):
+        raise Malformed(
+            f"At most {MOST_RECTS} rectangles, each inside the image of {image.columns} x {image.rows} pixels."
+        )
+    move(session, actor, current, MaskState.VOID)
+    known = {tuple(rect): reason for rect, reason in zip(current.rects, current.reasons, strict=True)}
+    mask = ImageMask(
+        image_id=image.id,
+        revision=revision + 1,
+        state=MaskState.PROPOSED,
+        rects=[list(rect) for rect in rects],
+        reasons=[known.get(tuple(rect), "drawn by a person") for rect in rects],
+        rule_id=current.rule_id,
+        rule_version=current.rule_version,
+        must_look=True,
+    )
+    session.add(mask)
+    session.flush()
+    audit.record(session, actor, "mask.proposed", mask.id, after=MaskState.PROPOSED, revision=mask.revision)
+    jobs.enqueue(session, "mask", "pixels", key=f"image:{image.id}", image_id=str(image.id))
+    return mask
+
+
+def _inside(image: SiteImage, rect: tuple[int, int, int, int]) -> bool:
+    x, y, width, height = rect
+    return x >= 0 and y >= 0 and width > 0 and height > 0 and x + width <= image.columns and y + height <= image.rows
+
+
+def candidate_frame(node: SiteNode, session: Session, actor: Actor, image_id: UUID, frame: int) -> tuple[bytes, str]:
+    """(PNG of one frame decoded from the candidate, the candidate's digest); remembers that this person was shown it."""
+    image, case = queries.readable_image(session, actor, image_id)
+    check(actor, Verb.SEE_PIXELS, case.domain)
+    mask = queries.current_mask(session, image.id)
+    if mask is None or mask.digest is None or actor.user_id is None:
+        raise WrongState(mask.hold if mask and mask.hold else "The candidate is not ready yet.")
+    if not 1 <= frame <= image.frames:
+        raise Malformed(f"This image has frames 1 to {image.frames}.")
+    index = candidates.Index.of(mask.candidate)
+    with node.staging.open(image.id, kind_of(mask.revision)) as reader:
+        params, blobs = index.render_request(candidates.frame_bytes(reader, index, frame - 1))
+    _, rendered = node.sandbox.call("core.dicom.frames:sandboxed_render", params, blobs)
+    if session.get(MaskView, (mask.id, actor.user_id, frame)) is None:
+        session.add(MaskView(mask_id=mask.id, user_id=actor.user_id, frame=frame))
+    audit.record_read(session, actor, "candidate.read", image.id)
+    return rendered[0], mask.digest
+
+
+def confirm(session: Session, actor: Actor, image_id: UUID, digest: str) -> ImageMask:
+    """A person confirms the very pixels that leave: the digest of the candidate whose frames they were shown."""
+    image, case = queries.readable_image(session, actor, image_id)
+    check(actor, Verb.REGISTER, case.domain)
+    locked(session, case.id)
+    mask = queries.current_mask(session, image.id)
+    if case.state != CaseState.CURATING or mask is None or mask.digest is None:
+        raise WrongState("There is no candidate to confirm.")
+    if digest != mask.digest:
+        raise Conflict("The candidate was changed after you looked; look at the new one.")
+    if mask.state == MaskState.CONFIRMED:
+        return mask
+    if actor.user_id is None:
+        raise WrongState("Only a person can confirm.")
+    missing = set(mask.to_show) - queries.frames_shown(session, mask.id, actor.user_id)
+    if missing:
+        raise WrongState(f"You have not been shown frame {min(missing)} yet ({len(missing)} to go).")
+    move(session, actor, mask, MaskState.CONFIRMED)
+    mask.confirmed_by, mask.confirmed_at = actor.user_id, now_utc()
+    return mask

@@ -1,0 +1,165 @@
+"""Release in three re-runnable steps: identities first, then files built and verified, then one locked check of everything."""
+
+from uuid import UUID
+
+from sqlmodel import Session, col, select
+
+from core import audit, jobs
+from core.db import reading, transaction
+from core.deid import headers, verify
+from core.deid.candidate import Index
+from core.deid.pseudonyms import Pseudonyms
+from core.deid.release import build_file
+from core.dicom.part10 import open_part10
+from core.errors import Refused
+from core.models.curation import MaskState
+from core.models.sitecase import CaseState, SiteCase, SiteImage
+from core.models.transfer import Package, PackagedImage, PackageState
+from core.node import SiteNode
+from core.permissions import SYSTEM
+from core.queries import cases as queries
+from core.services import cases, packages
+from core.services.masks import kind_of
+from core.services.registering import picked_images
+from core.store import sha256_of
+from core.vault import Link
+
+
+def release(node: SiteNode, case_id: UUID) -> None:
+    """The job `release`. Any finding holds the package and gives the case back to a person. May run twice."""
+    package = _issue_identities(node, case_id)
+    if package is None:
+        return
+    try:
+        _check_opt_out(node, case_id)
+        link = node.vault.link(case_id)
+        for image in _to_build(node, package):
+            _build(node, package, image, link)
+        _complete(node, package)
+    except Refused as refusal:
+        _hold(node, package, refusal.message)
+
+
+def _issue_identities(node: SiteNode, case_id: UUID) -> Package | None:
+    """Step 1: the linkage row commits first, then the package with every new identity."""
+    with reading(node.engine) as session:
+        case = session.get(SiteCase, case_id)
+        if case is None or case.state != CaseState.REGISTERED:
+            return None
+    node.vault.link(case_id)
+    with transaction(node.engine, "release.identities") as session:
+        case = cases.locked(session, case_id)
+        if case.state != CaseState.REGISTERED:
+            return None
+        package = packages.newest(session, case_id, case.revision)
+        if package is not None and package.state == PackageState.BUILDING:
+            return package
+        if package is not None and package.state not in {PackageState.TAKEN_BACK, PackageState.HELD}:
+            return None
+        package = Package(
+            case_id=case_id,
+            case_version=case.revision,
+            state=PackageState.BUILDING,
+            attempt=package.attempt + 1 if package else 1,
+        )
+        session.add(package)
+        session.flush()
+        masks = queries.masks_of(session, case_id)
+        for image in picked_images(session, case_id):
+            session.add(PackagedImage(package_id=package.id, image_id=image.id, mask_id=masks[image.id].id))
+        audit.record(session, SYSTEM, "package.building", package.id, after=package.state, case=str(case_id))
+        return package
+
+
+def _to_build(node: SiteNode, package: Package) -> list[PackagedImage]:
+    with reading(node.engine) as session:
+        rows = select(PackagedImage).where(PackagedImage.package_id == package.id).order_by(col(PackagedImage.id))
+        return list(session.exec(rows))
+
+
+def _build(node: SiteNode, package: Package, packaged: PackagedImage, link: Link) -> None:
+    """Step 2, one image: new header round the candidate's stream, verified as written, put create-only into the store."""
+    if packaged.sha256 and node.store.size(packaged.sha256) == packaged.size:
+        return
+    with reading(node.engine) as session:
+        mask = queries.current_mask(session, packaged.image_id)
+        if mask is None or mask.id != packaged.mask_id or mask.state != MaskState.CONFIRMED:
+            raise Refused("The mask was changed after the confirmation; look at it again.")
+    needles = node.vault.needles(package.case_id, SYSTEM.name)
+    index = Index.of(mask.candidate)
+    pseudonyms = Pseudonyms.of(link, node.vault.study_moment(package.case_id, SYSTEM.name))
+    with node.staging.open(packaged.image_id, "original") as original:
+        source = open_part10(original, original.size)
+        header = headers.deidentify(source.dataset, pseudonyms, index, revision=mask.revision, needles=needles)
+        verify.uids_are_new(header, source.dataset)
+    with node.staging.open(packaged.image_id, kind_of(mask.revision)) as stream:
+        index.check_digest(stream, mask.digest or "")
+        node.staging.put(packaged.image_id, "release", build_file(header, stream, index))
+    with node.staging.open(packaged.image_id, "release") as written:
+        verify.check_released(written, written.size, needles)
+        verify.frames_decode(written, open_part10(written, written.size), node.sandbox)
+        written.seek(0)
+        sha256, size = sha256_of(written)
+        written.seek(0)
+        node.store.put(written, sha256)
+    with transaction(node.engine, "release.image") as session:
+        row = session.get_one(PackagedImage, packaged.id)
+        row.sha256, row.size = sha256, size
+        row.sop_instance_uid = str(header.SOPInstanceUID)
+        row.study_uid, row.series_uid = str(header.StudyInstanceUID), str(header.SeriesInstanceUID)
+    node.staging.delete(packaged.image_id, "release")
+
+
+def _check_opt_out(node: SiteNode, case_id: UUID) -> None:
+    if node.vault.is_opted_out(case_id=case_id):
+        raise Refused("This patient has opted out.")
+
+
+def _complete(node: SiteNode, package: Package) -> None:
+    """Step 3: under the case's lock, everything is still as it was confirmed."""
+    _check_opt_out(node, package.case_id)
+    with transaction(node.engine, "release.complete") as session:
+        case = cases.locked(session, package.case_id)
+        row = packages.locked(session, package.id)
+        if case.state != CaseState.REGISTERED or row.state != PackageState.BUILDING:
+            return
+        _still_confirmed(session, row)
+        packages.move(session, SYSTEM, row, PackageState.DEIDENTIFIED)
+        jobs.enqueue(session, "pack", "transfer", key=f"package:{row.id}", package_id=str(row.id))
+
+
+def _still_confirmed(session: Session, package: Package) -> None:
+    for packaged in session.exec(select(PackagedImage).where(PackagedImage.package_id == package.id)):
+        mask = queries.current_mask(session, packaged.image_id)
+        if mask is None or mask.id != packaged.mask_id or mask.state != MaskState.CONFIRMED or not packaged.sha256:
+            raise Refused("The mask was changed after the confirmation; look at it again.")
+
+
+def _hold(node: SiteNode, package: Package, reason: str) -> None:
+    """The package is held and the case is a person's again, with the reason."""
+    with transaction(node.engine, "release.hold") as session:
+        case = cases.locked(session, package.case_id)
+        row = packages.locked(session, package.id)
+        if row.state != PackageState.BUILDING:
+            return
+        packages.move(session, SYSTEM, row, PackageState.HELD, reason)
+        if case.state == CaseState.REGISTERED:
+            cases.move(session, SYSTEM, case, CaseState.CURATING)
+            case.reason = reason
+
+
+def unreferenced_blobs(session: Session, hashes: list[str]) -> set[str]:
+    """Of these hashes, the ones that no package of this site names."""
+    named = set(session.exec(select(PackagedImage.sha256).where(col(PackagedImage.sha256).in_(hashes))))
+    return set(hashes) - named
+
+
+def images_of(session: Session, package_id: UUID) -> list[tuple[PackagedImage, SiteImage]]:
+    """The images of a package with their site rows, in the order of their numbers."""
+    statement = (
+        select(PackagedImage, SiteImage)
+        .join(SiteImage, col(SiteImage.id) == PackagedImage.image_id)
+        .where(PackagedImage.package_id == package_id)
+        .order_by(col(SiteImage.number))
+    )
+    return list(session.exec(statement))

@@ -1,0 +1,257 @@
+"""Pull a flagged study from the PACS: only in a low-load window, resumable, complete or not at all."""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from sqlmodel import Session, col, func, select
+
+from core import audit, jobs
+from core.clock import now_utc
+from core.db import reading, transaction
+from core.dicom.facts import InstanceIdentity, read_facts, read_identity
+from core.dicom.part10 import open_part10
+from core.dicom.peer import DicomWebPeer, PeerTrouble, values
+from core.errors import Refused, Unavailable
+from core.ids import uuid7
+from core.models.sitecase import CaseState, Holiday, ImageState, SiteCase, SiteImage
+from core.node import SiteNode
+from core.permissions import SYSTEM
+from core.services import cases, windows
+from core.services.facts import stored_facts
+from core.settings import Settings, read_secret
+from core.store import sha256_of
+from core.vault import Identity, InstanceIdentityIn
+
+LONGEST_BACK_OFF: Final = 3600
+STUDY_UID, SERIES_UID, SOP_UID, PATIENT_ID = "0020000D", "0020000E", "00080018", "00100020"
+_FOR_RETRIEVAL: Final = "retrieve"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One instance that the PACS promises."""
+
+    study_uid: str
+    series_uid: str
+    sop_uid: str
+
+
+class NotNow(Unavailable):
+    """The low-load window has closed, or somebody cancelled; what has come stays."""
+
+
+def start_due(session: Session, settings: Settings, now: datetime) -> int:
+    """Queue the retrieval of waiting cases, within the window and the cap. Returns how many were started."""
+    wake_deferred(session, now)
+    holidays = set(session.exec(select(col(Holiday.day))))
+    if windows.night_of(settings, now, holidays) is None:
+        return 0
+    running = session.exec(select(func.count()).where(SiteCase.state == CaseState.RETRIEVING)).one()
+    waiting = (
+        select(SiteCase)
+        .where(SiteCase.state == CaseState.QUEUED, (col(SiteCase.not_before).is_(None)) | (SiteCase.not_before <= now))  # type: ignore[operator]
+        .order_by(col(SiteCase.number))
+        .limit(max(0, settings.retrieve_concurrency - running))
+        .with_for_update(skip_locked=True)
+    )
+    started = session.exec(waiting).all()
+    for case in started:
+        cases.move(session, SYSTEM, case, CaseState.RETRIEVING)
+        case.reason = None
+        jobs.enqueue(session, "retrieve", "retrieve", key=f"case:{case.id}", case_id=str(case.id))
+    return len(started)
+
+
+def wake_deferred(session: Session, now: datetime) -> None:
+    """A case that waited for its diagnosis until now goes on."""
+    due = select(SiteCase).where(SiteCase.state == CaseState.DEFERRED, col(SiteCase.not_before) <= now)
+    for case in session.exec(due.with_for_update(skip_locked=True)):
+        cases.move(session, SYSTEM, case, CaseState.FLAGGED)
+        cases.move(session, SYSTEM, case, CaseState.QUEUED)
+
+
+def retrieve(node: SiteNode, case_id: UUID) -> None:
+    """Pull what is still missing of one case; each instance commits its own progress. May run twice."""
+    with reading(node.engine) as session:
+        case = session.get(SiteCase, case_id)
+        if case is None or case.state != CaseState.RETRIEVING:
+            return
+        peer_name = case.peer
+    identity = node.vault.reveal(case_id, _FOR_RETRIEVAL, SYSTEM.name)
+    try:
+        if node.vault.is_opted_out(chart_id=identity.chart_id):
+            raise Refused("This patient has opted out.")
+        with open_peer(node.settings, peer_name) as peer:
+            listed = list_study(node, peer, identity)
+            with transaction(node.engine, "retrieve.listed") as session:
+                cases.locked(session, case_id).expected = len(listed)
+            _pull_missing(node, peer, case_id, listed)
+    except NotNow as trouble:
+        _wait(node, case_id, trouble.message, count=False)
+    except Unavailable as trouble:
+        _wait(node, case_id, trouble.message, count=True)
+    except Refused as refusal:
+        _fail(node, case_id, refusal.message)
+    else:
+        _finish(node, case_id)
+
+
+def open_peer(settings: Settings, name: str | None) -> DicomWebPeer:
+    peer = settings.peer(name)
+    token = read_secret(peer.token_file, "token_file of the peer") if peer.token_file else None
+    basic = (peer.user, read_secret(peer.password_file, "password_file of the peer")) if peer.user else None
+    return DicomWebPeer(peer.url, token=token, basic=basic, timeout=peer.timeout_seconds)
+
+
+def list_study(node: SiteNode, peer: DicomWebPeer, identity: Identity) -> list[Listed]:
+    """What the PACS holds of the flagged study. Refused when it is another patient's or not one study."""
+    match = (
+        {"StudyInstanceUID": identity.study_uid}
+        if identity.study_uid
+        else {"AccessionNumber": identity.accession or ""}
+    )
+    studies = [entry for entry in peer.studies(**match) if values(entry, STUDY_UID)]
+    if not studies:
+        raise PeerTrouble("The PACS has no such study yet.")
+    if len({values(entry, STUDY_UID)[0] for entry in studies}) > 1:
+        raise Refused("The PACS has several studies of this accession number; flag by Study Instance UID.")
+    own = node.vault.rule.normalise(identity.chart_id)
+    for entry in studies:
+        patient = values(entry, PATIENT_ID)
+        if not patient or node.vault.rule.normalise(str(patient[0])) != own:
+            raise Refused("The PACS holds this study under another chart ID than the flag; check the flag.")
+    study_uid = str(values(studies[0], STUDY_UID)[0])
+    listed = [
+        Listed(study_uid, str(values(entry, SERIES_UID)[0]), str(values(entry, SOP_UID)[0]))
+        for entry in peer.instances(study_uid)
+        if values(entry, SOP_UID) and values(entry, SERIES_UID)
+    ]
+    if not listed:
+        raise PeerTrouble("The PACS lists no instance of this study yet.")
+    return list(dict.fromkeys(listed))
+
+
+def _pull_missing(node: SiteNode, peer: DicomWebPeer, case_id: UUID, listed: list[Listed]) -> None:
+    spacing = 1 / node.settings.retrieve_per_second
+    for number, instance in enumerate(listed, 1):
+        with reading(node.engine) as session:
+            if not _may_go_on(node.settings, session, case_id):
+                raise NotNow(
+                    "The low-load window has closed or the retrieval was cancelled; it goes on in the next window."
+                )
+            known = node.vault.has_instance(case_id, instance.sop_uid)
+            if known and session.get(SiteImage, known):
+                continue
+        begun = time.monotonic()
+        image_id = known or uuid7()
+        if not (known and node.staging.exists(image_id, "original")):
+            with peer.instance(instance.study_uid, instance.series_uid, instance.sop_uid) as pieces:
+                node.staging.put(image_id, "original", pieces)
+        _take_in(node, case_id, image_id, number, instance)
+        time.sleep(max(0.0, spacing - (time.monotonic() - begun)))
+
+
+def _may_go_on(settings: Settings, session: Session, case_id: UUID) -> bool:
+    case = session.get(SiteCase, case_id)
+    open_window = windows.night_of(settings, now_utc(), set(session.exec(select(col(Holiday.day))))) is not None
+    return open_window and case is not None and case.state == CaseState.RETRIEVING
+
+
+def _take_in(node: SiteNode, case_id: UUID, image_id: UUID, number: int, listed: Listed) -> None:
+    """Staged bytes -> vault row -> image row, each safe to repeat."""
+    with node.staging.open(image_id, "original") as reader:
+        digest, _ = sha256_of(reader)
+        image = SiteImage(id=image_id, case_id=case_id, number=number, state=ImageState.STAGED, size=reader.size)
+        identity: InstanceIdentity | None = None
+        try:
+            part10 = open_part10(reader, reader.size)
+            identity = read_identity(part10.dataset)
+            if identity.sop_uid != listed.sop_uid or identity.study_uid != listed.study_uid:
+                raise Refused("The PACS sent another instance than the one asked for.")
+            image.facts = stored_facts(read_facts(part10.dataset, part10.file_meta))
+            if part10.pixel is not None:
+                image.frames, image.rows, image.columns = part10.pixel.frames, part10.pixel.rows, part10.pixel.columns
+        except Refused as refusal:
+            image.state, image.reason = ImageState.REFUSED, refusal.message
+    node.vault.seal_instance(image_id, case_id, _sealed(listed, identity, digest, image.size))
+    if identity is not None:
+        _learn(node, case_id, identity)
+    with transaction(node.engine, "retrieve.instance") as session:
+        if session.get(SiteImage, image_id) is None:
+            session.add(image)
+            detail = {"reason": image.reason} if image.reason else {}
+            audit.record(session, SYSTEM, "image.take-in", image_id, after=image.state, **detail)
+    if image.state == ImageState.REFUSED:
+        node.staging.delete_case([image_id])
+
+
+def _sealed(listed: Listed, identity: InstanceIdentity | None, digest: str, size: int) -> InstanceIdentityIn:
+    return InstanceIdentityIn(
+        sop_uid=listed.sop_uid,
+        series_uid=listed.series_uid,
+        extra=identity.as_dict() if identity else {},
+        sha256=bytes.fromhex(digest),
+        size=size,
+    )
+
+
+def _learn(node: SiteNode, case_id: UUID, identity: InstanceIdentity) -> None:
+    """The vault learns from the images what the flag did not say: verification needs every value of this patient."""
+    node.vault.learn(
+        case_id,
+        study_uid=identity.study_uid,
+        accession=identity.accession,
+        names=identity.patient_name,
+        birth_date=identity.birth_date,
+    )
+
+
+def _finish(node: SiteNode, case_id: UUID) -> None:
+    with transaction(node.engine, "retrieve.finish") as session:
+        case = cases.locked(session, case_id)
+        if case.state != CaseState.RETRIEVING:
+            return
+        images = session.exec(select(SiteImage).where(SiteImage.case_id == case_id)).all()
+        if len(images) != case.expected:
+            short = f"The PACS lists {case.expected} instances and sent {len(images)}; asked again."
+        elif not any(image.state == ImageState.STAGED and image.frames for image in images):
+            cases.move(session, SYSTEM, case, CaseState.RETRIEVE_FAILED)
+            case.reason = "None of the instances can be used; each says why."
+            return
+        else:
+            cases.move(session, SYSTEM, case, CaseState.CURATING, images=len(images))
+            case.failures, case.failed_nights, case.reason = 0, 0, None
+            for image in images:
+                if image.state == ImageState.STAGED and image.frames:
+                    jobs.enqueue(session, "mask", "pixels", key=f"image:{image.id}", image_id=str(image.id))
+            return
+    _wait(node, case_id, short, count=True)
+
+
+def _wait(node: SiteNode, case_id: UUID, reason: str, *, count: bool) -> None:
+    """Back to the queue, with back-off; after as many failed nights as set, to the IT desk."""
+    with transaction(node.engine, "retrieve.wait") as session:
+        case = cases.locked(session, case_id)
+        if case.state != CaseState.RETRIEVING:
+            return
+        now = now_utc()
+        case.reason = reason
+        if count:
+            case.failures += 1
+            case.not_before = now + timedelta(seconds=min(LONGEST_BACK_OFF, 2**case.failures))
+            night = windows.night_of(node.settings, now, set(session.exec(select(col(Holiday.day))))) or now.date()
+            if night != case.last_failed_night:
+                case.failed_nights, case.last_failed_night = case.failed_nights + 1, night
+        gone = case.failed_nights > node.settings.retrieve_nights
+        cases.move(session, SYSTEM, case, CaseState.RETRIEVE_FAILED if gone else CaseState.QUEUED)
+
+
+def _fail(node: SiteNode, case_id: UUID, reason: str) -> None:
+    with transaction(node.engine, "retrieve.fail") as session:
+        case = cases.locked(session, case_id)
+        if case.state == CaseState.RETRIEVING:
+            cases.move(session, SYSTEM, case, CaseState.RETRIEVE_FAILED)
+            case.reason = reason

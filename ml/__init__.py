@@ -1,0 +1,1 @@
+"""Training, evaluation, generated material and the client for AI developers; runs without the server."""

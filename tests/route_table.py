@@ -1,0 +1,153 @@
+"""Every route of every node, and who may use it. A new route needs a row here; the tests compare both ways."""
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import Final
+
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from starlette.routing import Mount
+
+from core.permissions import Verb
+
+
+class Open(Enum):
+    """Rules that are no verb."""
+
+    PUBLIC = "anybody"
+    SIGNED_IN = "anybody with a valid token, or with a browser session for safe methods"
+    PAGE = "a browser session; others are led to /sign-in"
+    METRICS = "this machine, or a token with the audit scope; others see nothing there"
+
+
+V, PUBLIC, SIGNED_IN, PAGE, METRICS = Verb, Open.PUBLIC, Open.SIGNED_IN, Open.PAGE, Open.METRICS
+Table = dict[str, Verb | Open]
+
+HEALTH: Final[Table] = {"GET /healthz": PUBLIC, "GET /readyz": PUBLIC}
+COMMON: Final[Table] = {
+    **HEALTH,
+    "GET /metrics": METRICS,
+    "GET /api/v1/openapi.json": PUBLIC,
+    "HEAD /api/v1/openapi.json": PUBLIC,
+    "POST /api/v1/login": PUBLIC,
+    "GET /api/v1/me": SIGNED_IN,
+    "GET /api/v1/tokens": SIGNED_IN,
+    "POST /api/v1/tokens": SIGNED_IN,
+    "DELETE /api/v1/tokens/{token_id}": SIGNED_IN,
+    "GET /api/v1/users": V.PEOPLE,
+    "POST /api/v1/users": V.PEOPLE,
+    "POST /api/v1/users/{user_id}/disable": V.PEOPLE,
+    "GET /api/v1/audit": V.AUDIT,
+    "GET /sign-in": PUBLIC,
+    "POST /sign-in": PUBLIC,
+    "POST /sign-out": PUBLIC,
+    "GET /": PAGE,
+    "GET /api/docs": PUBLIC,
+    "MOUNT /static": PUBLIC,
+}
+SITE: Final[Table] = {
+    "POST /api/v1/cases": V.FLAG,
+    "POST /api/v1/cases/csv": V.FLAG,
+    "GET /api/v1/cases": V.SEE_CASES,
+    "GET /api/v1/cases/{case_id}": V.SEE_CASES,
+    "POST /api/v1/cases/{case_id}/{step}": V.SEE_CASES,
+    "GET /api/v1/cases/{case_id}/form": V.SEE_CASES,
+    "PUT /api/v1/cases/{case_id}/form": V.CURATE,
+    "GET /api/v1/cases/{case_id}/rois": V.SEE_CASES,
+    "GET /api/v1/cases/{case_id}/history": V.SEE_CASES,
+    "GET /api/v1/images/{image_id}/frames/{frame}": V.SEE_PIXELS,
+    "PUT /api/v1/images/{image_id}/pick": V.CURATE,
+    "POST /api/v1/images/{image_id}/rois": V.CURATE,
+    "PUT /api/v1/rois/{roi_id}": V.CURATE,
+    "GET /api/v1/images/{image_id}/mask": V.SEE_CASES,
+    "PUT /api/v1/images/{image_id}/mask": V.CURATE,
+    "GET /api/v1/images/{image_id}/candidate/frames/{frame}": V.SEE_PIXELS,
+    "POST /api/v1/images/{image_id}/mask/confirm": V.REGISTER,
+    "GET /api/v1/images/{image_id}/mask/shown": V.SEE_PIXELS,
+    "POST /api/v1/opt-outs": V.OPT_OUT,
+    "POST /api/v1/opt-outs/lift": V.OPT_OUT,
+    "POST /api/v1/opt-outs/check": V.OPT_OUT,
+    "GET /api/v1/peers": V.PEERS,
+    "POST /api/v1/peers/{name}/test": V.PEERS,
+    "GET /api/v1/holidays": V.PEERS,
+    "PUT /api/v1/holidays": V.PEERS,
+    "DELETE /api/v1/holidays/{day}": V.PEERS,
+    "GET /api/v1/packages": V.SEE_PACKAGES,
+    "POST /api/v1/packages/{package_id}/retry": V.SEND,
+}
+# The service asks for these beside the door's right: one route takes every step of a case.
+STEPS: Final[dict[str, Verb]] = {
+    "unflag": V.FLAG,
+    "retry": V.RETRIEVE,
+    "cancel": V.RETRIEVE,
+    "exclude": V.CURATE,
+    "include": V.CURATE,
+    "register": V.REGISTER,
+    "take-back": V.REGISTER,
+    "correct": V.REGISTER,
+}
+PARCELS: Final[Table] = {
+    "POST /api/v1/parcels": V.DELIVER,
+    "GET /api/v1/parcels/{site}/{package_id}": V.DELIVER,
+    "PUT /api/v1/parcels/{site}/{package_id}/content": V.DELIVER,
+    "GET /api/v1/messages": V.DELIVER,
+}
+CENTRAL: Final[Table] = {
+    "GET /api/v1/cases": V.SEE_BANK,
+    "GET /api/v1/cases/{case_id}": V.SEE_BANK,
+    "GET /api/v1/counts": V.SEE_BANK,
+    "GET /api/v1/datasets": V.PULL,
+    "POST /api/v1/datasets": V.FREEZE,
+    "POST /api/v1/datasets/{name}/versions": V.FREEZE,
+    "GET /api/v1/datasets/{name}/versions/{version}": V.PULL,
+    "GET /api/v1/datasets/{name}/versions/{version}/manifest": V.PULL,
+    "GET /api/v1/datasets/{name}/versions/{version}/files/{sha256}": V.PULL,
+    "GET /client/ml.zip": PUBLIC,
+}
+_STUDY = "/dicom-web/studies/{study}"
+_SERIES = f"{_STUDY}/series/{{series}}"
+_INSTANCE = f"{_SERIES}/instances/{{instance}}"
+READING: Final[Table] = {
+    f"{method} {path}": V.DICOM_READ
+    for method in ("GET", "HEAD")
+    for path in (
+        "/dicom-web/studies",
+        "/dicom-web/series",
+        "/dicom-web/instances",
+        _STUDY,
+        f"{_STUDY}/series",
+        f"{_STUDY}/instances",
+        f"{_STUDY}/metadata",
+        _SERIES,
+        f"{_SERIES}/instances",
+        f"{_SERIES}/metadata",
+        _INSTANCE,
+        f"{_INSTANCE}/metadata",
+        f"{_INSTANCE}/frames/{{frames}}",
+        f"{_INSTANCE}/bulkdata/{{path:path}}",
+        f"{_INSTANCE}/rendered",
+        f"{_INSTANCE}/frames/{{frames}}/rendered",
+        f"{_STUDY}/thumbnail",
+        f"{_SERIES}/thumbnail",
+        f"{_INSTANCE}/thumbnail",
+        f"{_INSTANCE}/frames/{{frames}}/thumbnail",
+    )
+}
+STORING: Final[Table] = {f"POST {path}": V.DICOM_WRITE for path in ("/dicom-web/studies", _STUDY)}
+ROUTES: Final[dict[str, Table]] = {
+    "site": COMMON | SITE,
+    "relay": HEALTH | PARCELS,
+    "central": COMMON | PARCELS | CENTRAL | READING,
+    "pacs": COMMON | READING | STORING,
+}
+
+
+def routes_of(app: FastAPI) -> Iterator[str]:
+    """`METHOD /path` of every route that an application has; a mount is `MOUNT /path`, a WebSocket `WEBSOCKET /path`."""
+    for context in iter_route_contexts(app.routes):
+        if isinstance(context.original_route, Mount):
+            yield f"MOUNT {context.path}"
+        elif context.methods is None:
+            yield f"WEBSOCKET {context.path}"
+        else:
+            yield from (f"{method} {context.path}" for method in context.methods)

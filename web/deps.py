@@ -1,0 +1,93 @@
+"""What a page may ask for: the node, the one transaction of this request, who sits at the browser, and a small form."""
+
+from collections.abc import Iterator
+from typing import Annotated, cast
+from urllib.parse import parse_qsl, urlsplit
+
+from fastapi import Depends, Request
+from sqlmodel import Session
+
+from core.db import transaction
+from core.errors import Denied, Malformed, NotAuthenticated
+from core.node import Node
+from core.permissions import Actor
+from core.security import session_cookie_name
+from core.services import accounts
+
+_FORM_BYTES = 16 * 1024
+_FORM_FIELDS = 32
+
+
+def node_of(request: Request) -> Node:
+    return cast(Node, request.app.state.node)
+
+
+NodeDep = Annotated[Node, Depends(node_of)]
+
+
+def open_session(request: Request, node: NodeDep) -> Iterator[Session]:
+    """One request is one transaction, committed before the reply; its failpoint is the page's name."""
+    name = str(getattr(request.scope.get("route"), "name", "unknown"))
+    with transaction(node.engine, f"web.{name}") as session:
+        yield session
+
+
+SessionDep = Annotated[Session, Depends(open_session, scope="function")]
+
+
+def session_secret(request: Request) -> str | None:
+    return request.cookies.get(session_cookie_name(request.app.state.settings))
+
+
+def visitor(request: Request, session: SessionDep) -> Actor | None:
+    """Who sits at this browser; None when nobody has signed in, or too long ago."""
+    secret = session_secret(request)
+    return accounts.actor_of_session(session, secret) if secret else None
+
+
+VisitorDep = Annotated[Actor | None, Depends(visitor)]
+
+
+def signed_in(found: VisitorDep) -> Actor:
+    """Raises NotAuthenticated, which a page answers by leading to /sign-in."""
+    if found is None:
+        raise NotAuthenticated
+    return found
+
+
+ActorDep = Annotated[Actor, Depends(signed_in)]
+
+
+async def small_form(request: Request) -> dict[str, str]:
+    """The fields of a URL-encoded form, the last of each name.
+
+    It may come from anybody, so it is cut off before it fills memory. Raises Malformed."""
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
+        raise Malformed("A form is sent as application/x-www-form-urlencoded.")
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _FORM_BYTES:
+            raise Malformed("This form is too long.")
+    try:
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_FORM_FIELDS)
+    except ValueError:
+        raise Malformed("This form is not well formed.") from None
+    return dict(pairs)
+
+
+FormDep = Annotated[dict[str, str], Depends(small_form)]
+
+
+def refuse_other_sites(request: Request) -> None:
+    """Raise Denied for a form that another site sent; for forms that come before there is a cookie to check.
+
+    A browser says where a form comes from in Sec-Fetch-Site (HTTPS and loopback) or in Origin; what sends neither is
+    not a browser and cannot be tricked."""
+    own = urlsplit(request.app.state.settings.base_url)
+    if site := request.headers.get("sec-fetch-site"):
+        allowed = site in {"same-origin", "none"}
+    else:
+        allowed = request.headers.get("origin") in {None, f"{own.scheme}://{own.netloc}"}
+    if not allowed:
+        raise Denied("This form came from another site.")

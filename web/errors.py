@@ -1,0 +1,66 @@
+"""Errors of pages: what happened, what is safe and what to do next, in the person's language; machines keep problem+json."""
+
+from collections.abc import Callable
+from typing import Final, cast
+from urllib.parse import urlencode
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+
+from core.errors import AppError
+from web.render import page
+from web.texts import TEXTS
+
+_MACHINES: Final = ("api", "client", "dicom-web", "healthz", "metrics", "readyz")
+_KEPT: Final = ("retry-after", "allow")
+
+# An unexpected error is answered outside every middleware, so the page brings its own headers.
+_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+Handler = Callable[[Request, Exception], Response]
+
+
+def install(app: FastAPI) -> None:
+    """Wrap the handlers that are there already: what they answer to machines stays, people get a page of that status."""
+    for kind in (AppError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, _for_people(cast(Handler, app.exception_handlers[kind])))
+
+
+def is_for_people(request: Request) -> bool:
+    """Whether a browser would show the answer: not under an address for machines, and HTML is welcome."""
+    accept = request.headers.get("accept", "*/*")
+    return request.url.path.split("/")[1] not in _MACHINES and ("text/html" in accept or "*/*" in accept)
+
+
+def _for_people(machine: Handler) -> Handler:
+    def answer(request: Request, exc: Exception) -> Response:
+        problem = machine(request, exc)
+        if not is_for_people(request):
+            return problem
+        if problem.status_code == 401:
+            return to_sign_in(request)
+        kept = {name: problem.headers[name] for name in _KEPT if name in problem.headers}
+        return error_page(request, problem.status_code, kept)
+
+    return answer
+
+
+def error_page(request: Request, status: int, headers: dict[str, str] | None = None) -> Response:
+    group = next(key for key in (status, status // 100 * 100) if f"error.{key}.title" in TEXTS)
+    response = page(request, "error.html", {"status": status, "group": group}, status)
+    response.headers.update(_HEADERS | (headers or {}))
+    return response
+
+
+def to_sign_in(request: Request) -> Response:
+    """Sign in and come back to this page."""
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    comes_back = request.method == "GET" and here != "/"
+    return RedirectResponse("/sign-in" + (f"?{urlencode({'next': here})}" if comes_back else ""), 303)

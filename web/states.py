@@ -1,0 +1,47 @@
+"""How a state is shown beside its word: one of five shapes, each with its own colour."""
+
+from enum import StrEnum
+from typing import Final
+
+from core.models.datasets import VersionState
+from core.models.sitecase import CaseState
+from core.models.transfer import PackageState
+
+
+class Tone(StrEnum):
+    """`stop` alone is red; colour never says anything that the shape and the word do not."""
+
+    WAIT = "wait"
+    WORK = "work"
+    DONE = "done"
+    STOP = "stop"
+    OFF = "off"
+
+
+_C, _P, _V = CaseState, PackageState, VersionState
+TONES: Final[dict[str, Tone]] = {
+    _C.FLAGGED: Tone.WAIT,
+    _C.DEFERRED: Tone.WAIT,
+    _C.QUEUED: Tone.WAIT,
+    _C.RETRIEVING: Tone.WORK,
+    _C.RETRIEVE_FAILED: Tone.STOP,
+    _C.CURATING: Tone.WORK,
+    _C.REGISTERED: Tone.DONE,
+    _C.EXCLUDED: Tone.OFF,
+    _C.RECALLED: Tone.OFF,
+    _C.WITHDRAWN: Tone.OFF,
+    _P.BUILDING: Tone.WORK,
+    _P.DEIDENTIFIED: Tone.WORK,
+    _P.STAGED: Tone.WAIT,
+    _P.SENT: Tone.WORK,
+    _P.SEND_FAILED: Tone.STOP,
+    _P.RECEIVED: Tone.WORK,
+    _P.ACCEPTED: Tone.DONE,
+    _P.QUARANTINED: Tone.STOP,
+    _P.REPLICATED: Tone.DONE,
+    _P.TAKEN_BACK: Tone.OFF,
+    _P.HELD: Tone.STOP,
+    _V.BUILDING: Tone.WORK,
+    _V.FROZEN: Tone.DONE,
+    _V.FAILED: Tone.STOP,
+}

@@ -1,0 +1,1 @@
+"""The background door: jobs that run on the queue."""

@@ -1,0 +1,131 @@
+"""Run queued jobs: each is a service call with the node and row ids; named troubles are tried again, everything else stays failed."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Final, cast
+from uuid import UUID
+
+import procrastinate
+from procrastinate import RetryStrategy
+
+from core import jobs
+from core.errors import Unavailable
+from core.node import CentralNode, Node, SiteNode
+from core.services import forward, masks, receive, release, replicate, retrieve, send
+from workers import freeze
+from workers.upkeep import Upkeep
+
+log = logging.getLogger(__name__)
+MOST_WAIT_SECONDS: Final = 600
+
+
+class Patience(RetryStrategy):
+    """Try again after 2, 4, 8 … seconds, ten minutes at the most, for as long as the other side is away."""
+
+    def get_schedule_in(self, *, exception: BaseException | None = None, attempts: int = 0) -> int | None:
+        return min(MOST_WAIT_SECONDS, 2 ** min(attempts + 1, 10)) if isinstance(exception, Unavailable) else None
+
+
+Work = Callable[[Node, UUID], None]
+
+
+def _site(work: Callable[[SiteNode, UUID], None]) -> Work:
+    return lambda node, key: work(cast(SiteNode, node), key)
+
+
+def _central(work: Callable[[CentralNode, UUID], None]) -> Work:
+    return lambda node, key: work(cast(CentralNode, node), key)
+
+
+TASKS: Final[dict[str, dict[str, Work]]] = {
+    "site": {
+        "retrieve": _site(retrieve.retrieve),
+        "mask": _site(masks.make_candidate),
+        "release": _site(release.release),
+        "pack": _site(send.pack),
+        "send": _site(send.send),
+    },
+    "relay": {"parcel": forward.forward},
+    "central": {
+        "parcel": _central(receive.receive),
+        "replicate": _central(replicate.replicate),
+        "freeze": _central(freeze.freeze),
+    },
+    "pacs": {},
+}
+
+
+def make_app(node: Node, url: str) -> procrastinate.App:
+    """The queue's application with the tasks of this node's role."""
+    app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=url, min_size=1, max_size=4))
+    for name, work in TASKS[node.settings.role].items():
+        app.task(name=name, retry=Patience(), pass_context=False)(_entry(node, name, work))
+    return app
+
+
+def _entry(node: Node, name: str, work: Work) -> Callable[..., None]:
+    def run(**ids: str) -> None:
+        try:
+            work(node, UUID(next(iter(ids.values()))))
+        except Unavailable as trouble:
+            log.warning("job %s waits: %s", name, trouble.message)
+            raise Unavailable(trouble.message) from None
+
+    run.__name__ = name
+    return run
+
+
+async def run(node: Node, url: str, stop: asyncio.Event) -> None:
+    """Work until `stop` is set; a database that goes away is waited for."""
+    upkeep = Upkeep(node)
+    keeper = asyncio.create_task(asyncio.to_thread(upkeep.run))
+    try:
+        while not stop.is_set():
+            app = make_app(node, url)
+            try:
+                async with app.open_async():
+                    await _work(app, node, stop)
+            except (procrastinate.exceptions.ConnectorException, OSError):
+                log.warning("the queue does not answer; trying again")
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), 2)
+    finally:
+        upkeep.stop()
+        await keeper
+
+
+async def _work(app: procrastinate.App, node: Node, stop: asyncio.Event) -> None:
+    worker = asyncio.create_task(
+        app.run_worker_async(
+            concurrency=node.settings.worker_concurrency,
+            install_signal_handlers=False,
+            fetch_job_polling_interval=1.0,
+            update_heartbeat_interval=jobs.HEARTBEAT_SECONDS,
+            stalled_worker_timeout=jobs.STALLED_SECONDS,
+            shutdown_graceful_timeout=20,
+            delete_jobs="successful",
+        )
+    )
+    rescuer = asyncio.create_task(_rescue(app))
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({worker, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    rescuer.cancel()
+    stopped.cancel()
+    if worker.done():
+        worker.result()
+        return
+    worker.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await worker
+
+
+async def _rescue(app: procrastinate.App) -> None:
+    """Jobs of a killed worker go back to the queue."""
+    while True:
+        stalled = await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=jobs.STALLED_SECONDS)
+        for job in stalled:
+            await app.job_manager.retry_job(job)
+            log.warning("job %s was left by a dead worker and is run again", job.task_name)
+        await asyncio.sleep(jobs.HEARTBEAT_SECONDS)
