@@ -16,7 +16,7 @@ from core.services import accounts
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-def node_of(request: Request) -> Node:
+async def node_of(request: Request) -> Node:  # async: a look-up needs no thread of its own
     return cast(Node, request.app.state.node)
 
 
@@ -60,7 +60,7 @@ class Need:
     def __init__(self, verb: Verb) -> None:
         self.verb = verb
 
-    def __call__(self, actor: ActorDep) -> Actor:
+    async def __call__(self, actor: ActorDep) -> Actor:
         check(actor, self.verb)
         return actor
 

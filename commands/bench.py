@@ -14,13 +14,14 @@ import typer
 
 from commands.demo import Running, running
 from commands.demo_journey import Person
-from commands.demo_nodes import ROOT, Layout
+from commands.demo_nodes import Layout
 from commands.orthanc import Orthanc, free_port
 from commands.orthanc import running as orthanc_running
 from core.dicom.peer import AS_STORED, DicomWebPeer, values
 from core.errors import Malformed
 from ml.phantom import make_study, to_bytes
 
+ROOT = Path(__file__).resolve().parent.parent
 INSTANCES_PER_STUDY, STUDIES = 40, 5
 
 

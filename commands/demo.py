@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -15,10 +14,14 @@ from typing import Annotated, Any
 import httpx2
 import typer
 
-from commands.demo_journey import Journey
-from commands.demo_nodes import Layout, databases, make_keys, provision, start, write_secret
-from commands.main import given_path
-from commands.serve import check_port
+from commands.processes import NodeProcess, warm_up  # isort: split
+
+warm_up()  # the nodes' imports go on beside our own
+
+from commands.demo_journey import Journey  # noqa: E402
+from commands.demo_nodes import Layout, databases, make_keys, provision, start, write_secret  # noqa: E402
+from commands.main import given_path  # noqa: E402
+from commands.serve import check_port  # noqa: E402
 from core.errors import BadConfiguration, Unavailable
 from core.settings import PORTS
 
@@ -62,7 +65,7 @@ class Running:
     layout: Layout
     papers: dict[str, Any]
     urls: dict[str, str]
-    processes: dict[str, subprocess.Popen[bytes]]
+    processes: dict[str, NodeProcess]
 
 
 @contextmanager
@@ -84,7 +87,7 @@ def running(layout: Layout) -> Iterator[Running]:
             stop(processes)
 
 
-def wait_until_ready(layout: Layout, processes: dict[str, subprocess.Popen[bytes]]) -> None:
+def wait_until_ready(layout: Layout, processes: dict[str, NodeProcess]) -> None:
     """Raise Unavailable, naming the log, when a node does not answer in time."""
     deadline = time.monotonic() + READY_SECONDS
     for node in layout.nodes:
@@ -115,7 +118,7 @@ def _report(layout: Layout, folder: Path, summary: dict[str, Any], as_json: bool
         print(f"{'ok' if summary['ok'] else 'NOT ok'} in {summary['seconds']} s: {stages}", flush=True)
 
 
-def _stay(processes: dict[str, subprocess.Popen[bytes]]) -> None:
+def _stay(processes: dict[str, NodeProcess]) -> None:
     print("everything is up; Ctrl-C ends it", file=sys.stderr)
     while True:
         for name, process in processes.items():
@@ -124,14 +127,12 @@ def _stay(processes: dict[str, subprocess.Popen[bytes]]) -> None:
         time.sleep(1)
 
 
-def stop(processes: dict[str, subprocess.Popen[bytes]]) -> None:
+def stop(processes: dict[str, NodeProcess]) -> None:
     """End every process; what does not end in 20 s is killed."""
     for process in processes.values():
         process.terminate()
     deadline = time.monotonic() + 20
     for process in processes.values():
-        try:
-            process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
+        if process.wait(max(0.1, deadline - time.monotonic())) is None:
             process.kill()
-            process.wait()
+            process.wait(5)

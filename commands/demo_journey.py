@@ -72,6 +72,7 @@ class Journey:
         self._stages: dict[str, dict[str, Any]] = {}
         self._cases: dict[str, tuple[DemoNode, PhantomStudy]] = {}
         self._facts: dict[str, Any] = {}
+        self._people: dict[tuple[str, str], Person] = {}
 
     def _with_site(self, number: int, study: PhantomStudy) -> tuple[DemoNode, PhantomStudy]:
         return self._layout.sites[number % len(self._layout.sites)], study
@@ -102,7 +103,10 @@ class Journey:
         self._say(f"{name:<9} {entry['count']:>4}   {entry['seconds']:.1f} s")
 
     def _person(self, node: DemoNode, name: str) -> Person:
-        return Person(node.url, name, self._papers[node.name]["users"][name])
+        """Each person logs in once."""
+        if (node.name, name) not in self._people:
+            self._people[node.name, name] = Person(node.url, name, self._papers[node.name]["users"][name])
+        return self._people[node.name, name]
 
     def _fill_pacs(self) -> None:
         """The consoles store the generated studies at the stand-in PACS by STOW-RS."""

@@ -3,8 +3,6 @@
 import json
 import os
 import secrets
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -16,6 +14,7 @@ from typing import Any, Final
 from sqlmodel import Session, select
 
 from commands.admin import OPERATOR, add_site
+from commands.processes import NodeProcess
 from core.db import make_engine, transaction
 from core.migrate import upgrade_main
 from core.models.people import Role, User
@@ -26,7 +25,6 @@ from core.services import accounts
 from core.settings import PORTS, Settings, load
 from core.vault import create_keys, load_keys, migrate
 
-ROOT: Final = Path(__file__).resolve().parent.parent
 _YEAR: Final = timedelta(days=365)
 _HUMANS: Final = tuple(role for role in Role if role is not Role.MACHINE)
 PEOPLE: Final[dict[str, dict[str, tuple[Role, ...]]]] = {
@@ -225,21 +223,14 @@ def _machines(session: Session, layout: Layout, node: DemoNode) -> None:
         write_secret(path, accounts.create_token(session, machine, "demo", scopes, _YEAR, OPERATOR)[1])
 
 
-def start(layout: Layout, log_folder: Path) -> dict[str, subprocess.Popen[bytes]]:
+def start(layout: Layout, log_folder: Path) -> dict[str, NodeProcess]:
     """The doors and the workers, each a process of its own that ends with this one."""
     log_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    jobs = [(node, "serve") for node in layout.nodes] + [
-        (node, "worker") for node in layout.nodes if node.role != "pacs"
-    ]
-    return {f"{node.name}-{verb}": launch(node, verb, log_folder) for node, verb in jobs}
+    wanted = [(node, "serve") for node in layout.nodes] + [(node, "worker") for node in layout.nodes if node.role != "pacs"]
+    return {f"{node.name}-{verb}": launch(node, verb, log_folder) for node, verb in wanted}
 
 
-def launch(node: DemoNode, verb: str, log_folder: Path) -> subprocess.Popen[bytes]:
-    inherited = {
-        key: value for key, value in os.environ.items() if not key.startswith("SONOBANK_") or "FAILPOINT" in key
-    }
-    with (log_folder / f"{node.name}-{verb}.log").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "commands.main", verb, "--role", node.role],
-            cwd=ROOT, env=inherited | node.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
+def launch(node: DemoNode, verb: str, log_folder: Path) -> NodeProcess:
+    """One process of a node; the failpoints of this process are its own too."""
+    armed = {key: value for key, value in os.environ.items() if key.startswith("SONOBANK_FAILPOINT")}
+    return NodeProcess(verb, node.role, armed | node.env, log_folder / f"{node.name}-{verb}.log")

@@ -7,16 +7,14 @@ import os
 import signal
 from pathlib import Path
 
-_NAMES = frozenset(filter(None, os.environ.get("SONOBANK_FAILPOINT", "").split(",")))
-_LOG = os.environ.get("SONOBANK_FAILPOINT_LOG", "")
-
 
 def hit(name: str) -> None:
     """Kill this process (SIGKILL) if `name` is armed."""
-    if not _NAMES or not (_NAMES & {name, "all"}):
+    armed = os.environ.get("SONOBANK_FAILPOINT")
+    if not armed or not {name, "all"} & set(armed.split(",")):
         return
-    if _LOG:
-        mark = Path(_LOG) / name.replace("/", "_")
+    if log := os.environ.get("SONOBANK_FAILPOINT_LOG"):
+        mark = Path(log) / name.replace("/", "_")
         try:
             fd = os.open(mark, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         except FileExistsError:

@@ -3,7 +3,6 @@
 import random
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 
 from commands.demo import Running
 from commands.demo_nodes import DemoNode, Layout, launch
+from commands.processes import NodeProcess
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ def restart(running: Running, node: DemoNode, verb: str, kill: int = signal.SIGT
     running.processes[name] = launch(changed, verb, running.layout.folder / "logs")
 
 
-def end(process: subprocess.Popen[bytes], kill: int = signal.SIGTERM) -> None:
+def end(process: NodeProcess, kill: int = signal.SIGTERM) -> None:
     process.send_signal(kill)
     process.wait(30)
 

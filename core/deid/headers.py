@@ -51,7 +51,7 @@ def deidentify(
     profile.check_options(options)
     if str(dataset.get("SOPClassUID")) not in SOP_CLASSES:
         raise Held("Only ultrasound images can be released.")
-    work = _Work(dataset, pseudonyms, revision, Search(needles), options)
+    work = _Work(dataset, pseudonyms, revision, Search(needles), options, values.device_names(dataset))
     out = work.walked()
     work.add_age(out)
     if index.source_syntax == BIG_ENDIAN:  # their words would come out swapped
@@ -74,6 +74,7 @@ class _Work:
     revision: int
     search: Search
     options: frozenset[str]
+    device: tuple[str, ...]
 
     def walked(self) -> Dataset:
         """Every allowed element at every level; a stack instead of recursion."""
@@ -118,8 +119,10 @@ class _Work:
             return values.number(element, self.search)
         if rule.rule == "code":
             return values.code(element, self.search)
+        if rule.parent == profile.CODE_ITEMS and values.is_public_code(source):
+            return str(element.value)
         if rule.rule in {"text", "lut"}:
-            return values.text(element, self.search) if rule.rule == "text" else element.value
+            return values.text(element, self.search, self.device) if rule.rule == "text" else element.value
         if rule.rule == "shift":
             return self._moved(element, source)
         if rule.rule == "sex":

@@ -72,14 +72,16 @@ def code(element: DataElement, search: Search) -> Any:  # noqa: ANN401 - one or 
     return values if len(values) > 1 else values[0]
 
 
-def text(element: DataElement, search: Search) -> Any:  # noqa: ANN401 - one or many texts
-    """Short texts of a device. Raises Held for letters, lengths or values that do not belong there."""
+def text(element: DataElement, search: Search, device: Sequence[str]) -> Any:  # noqa: ANN401 - one or many texts
+    """Short texts of a device. Raises Held for letters, lengths or values that do not belong there.
+
+    `device`: see `device_names`."""
     values = [str(value).strip(" \0") for value in parts(element.value)]
     longest = _LENGTHS.get(str(element.VR), 0)
     for value in values:
         if len(value) > longest or not _TEXT.fullmatch(value):
             raise held(element.keyword)
-        if not is_device_name(value) and search.in_text(value):
+        if search.in_text(without(value, device)):
             raise held(element.keyword)
     return (values if len(values) > 1 else values[0]) if values else None
 
@@ -122,9 +124,19 @@ def _terms() -> frozenset[str]:
     return frozenset(line for line in lines if line and not line.startswith("#"))
 
 
-def is_device_name(value: str) -> bool:
-    """Whether the mask catalogue names this very manufacturer or model: stations are often called like their scanner."""
-    return plain(value) in _device_names()
+def device_names(dataset: Dataset) -> tuple[str, ...]:
+    """Maker and model of the image, each only where the mask catalogue knows it by this very name.
+
+    Stations are often called like their scanner: then the name in the header says nothing of the place."""
+    found = (str(dataset.get(keyword) or "").strip() for keyword in ("Manufacturer", "ManufacturerModelName"))
+    return tuple(name for name in found if plain(name) in _device_names())
+
+
+def without(value: str, names: Sequence[str]) -> str:
+    """The text with these names taken out."""
+    for name in names:
+        value = re.sub(re.escape(name), " ", value, flags=re.IGNORECASE)
+    return value
 
 
 @cache

@@ -3,7 +3,6 @@
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from io import BytesIO
 from typing import Any, BinaryIO, Final, Protocol
 
@@ -12,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.valuerep import PersonName
 
-from core.deid import values
+from core.deid import profile, values
 from core.deid.channels import check_channels
 from core.deid.headers import METHOD
 from core.deid.search import Search
@@ -110,22 +109,20 @@ def _sized(source: BinaryIO | bytes) -> tuple[BinaryIO, int]:
 
 def _leaks(fp: BinaryIO, size: int, part10: Part10, search: Search) -> list[Leak]:
     found: list[Leak] = []
-    public: list[bytes] = []
-    for element, parts, trusted in _texts(part10):
-        found += [Leak(element.keyword or str(element.tag)) for part in parts - trusted if search.in_text(part)]
-        if trusted:
-            public.append(_coded(element, part10.transfer_syntax))
-            public.append("\n".join(sorted(parts - trusted)).encode())
     raw = _non_pixel(fp, size, part10)
-    for coded, rest in zip(public[::2], public[1::2], strict=True):
-        raw = raw.replace(coded, b"\0\0") + b"\0\0" + rest if coded in raw else raw
+    for element, texts, searchable in _texts(part10):
+        if any(search.in_text(text) for text in searchable):
+            found.append(Leak(element.keyword or str(element.tag)))
+        if texts != searchable and (coded := _coded(element, part10.transfer_syntax)) in raw:
+            raw = raw.replace(coded, b"\0\0") + "\n".join(["\0", *searchable]).encode()
     if search.in_bytes(raw):
         found.append(Leak(NON_PIXEL))
     return list(dict.fromkeys(found))
 
 
-def _texts(part10: Part10) -> Iterator[tuple[DataElement, frozenset[str], frozenset[str]]]:
-    """(element, its texts, those of them that stand in a public list and so cannot be about a patient)."""
+def _texts(part10: Part10) -> Iterator[tuple[DataElement, list[str], list[str]]]:
+    """(element, its texts, what of them is to be searched: all but what a public list says of every patient)."""
+    device = values.device_names(part10.dataset)
     waiting: list[Dataset] = [part10.file_meta, part10.dataset]
     while waiting:
         current = waiting.pop()
@@ -136,17 +133,17 @@ def _texts(part10: Part10) -> Iterator[tuple[DataElement, frozenset[str], frozen
                 continue
             value = element.value
             given = value if isinstance(value, MultiValue | list) else [value]
-            is_text = element.VR in {"DS", "IS"}
-            parts = frozenset(str(one) for one in given if is_text or isinstance(one, str | PersonName))
-            yield element, parts, parts if is_public_item else frozenset(filter(partial(_is_public, element), parts))
+            texts = [str(one) for one in given if element.VR in {"DS", "IS"} or isinstance(one, str | PersonName)]
+            yield element, texts, [] if is_public_item else [_searchable(element, text, device) for text in texts]
 
 
-def _is_public(element: DataElement, part: str) -> bool:
+def _searchable(element: DataElement, text: str, device: Sequence[str]) -> str:
     if element.VR == "CS":
-        return values.is_public_term(part)
+        return "" if values.is_public_term(text) else text
     if element.keyword == "DeidentificationMethod":
-        return part == METHOD
-    return element.keyword in {"Manufacturer", "ManufacturerModelName"} and values.is_device_name(part)
+        return text.replace(METHOD, "")
+    rule = profile.allowed(int(element.tag))
+    return values.without(text, device) if rule is not None and rule.rule == "text" else text
 
 
 def _coded(element: DataElement, syntax: str) -> bytes:

@@ -140,7 +140,7 @@ def read_identity(ds: Dataset) -> InstanceIdentity:
         sop_uid=_text(ds, "SOPInstanceUID"),
         study_date=_date(ds, "StudyDate"),
         study_time=_text(ds, "StudyTime"),
-        institutions=_distinct(institutions),
+        institutions=tuple(one for one in _distinct(institutions) if not _names_the_model(one, ds)),
         staff_names=_distinct(staff),
         other_patient_ids=tuple(one for one in _distinct(ids) if one != own_id),
         other_patient_names=tuple(one for one in _distinct(other_names) if one not in names),
@@ -221,6 +221,13 @@ def _date(ds: Dataset, keyword: str) -> str | None:
 
 def _distinct(values: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value for value in values if value))
+
+
+def _names_the_model(text: str, ds: Dataset) -> bool:
+    """A station that is called like its model ("APLIO500" for "Aplio 500") says nothing about where it stands."""
+    plain = re.sub(r"[^0-9a-z]", "", text.casefold())
+    model = re.sub(r"[^0-9a-z]", "", (_text(ds, "ManufacturerModelName") or "").casefold())
+    return bool(plain) and plain == model
 
 
 def _scale(boxes: tuple[Region, ...], rows: int, columns: int) -> tuple[float, float] | None:

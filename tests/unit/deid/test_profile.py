@@ -11,7 +11,7 @@ from core.errors import BadConfiguration
 def test_the_table_is_whole() -> None:
     rows = profile.annex_e()
     basic = Counter(row.basic for row in rows[:621])
-    assert len(rows) == 621 + 34
+    assert len(rows) == 621 + 35
     assert basic == {"X": 384, "D": 92, "U": 54, "Z": 42, "X/D": 22, "X/Z": 11, "X/Z/D": 8, "Z/D": 6, "X/Z/U*": 2}
     options = Counter(code for row in rows for code in row.options)
     assert options == {
