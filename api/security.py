@@ -33,6 +33,16 @@ class SecurityHeaders:
             await self._app(scope, receive, send)
             return
 
+        is_too_large = False
+
+        async def answer(message: Message) -> None:
+            nonlocal is_too_large
+            if message["type"] == "http.response.start" and _is_plain_refusal(message):
+                is_too_large = True
+                await problem(413, "The request is larger than what this address takes.")(scope, receive, with_headers)
+            elif not is_too_large:
+                await with_headers(message)
+
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
@@ -45,7 +55,12 @@ class SecurityHeaders:
         if scope["method"] not in _SAFE and "cookie" in headers and not _same_origin(scope, headers):
             await problem(403, "This request came from another site.")(scope, receive, with_headers)
             return
-        await self._app(scope, receive, with_headers)
+        await self._app(scope, receive, answer)
+
+
+def _is_plain_refusal(start: Message) -> bool:
+    """Starlette refuses a body by its Content-Length in plain text, past all handlers; machines know problems only."""
+    return start["status"] == 413 and MutableHeaders(scope=start).get("content-type", "").startswith("text/plain")
 
 
 def _same_origin(scope: Scope, headers: Headers) -> bool:

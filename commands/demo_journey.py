@@ -17,6 +17,7 @@ from commands.demo_answers import answers_for
 from commands.demo_nodes import DemoNode, Layout
 from core.errors import Unavailable
 from ml.client import Sonobank
+from ml.connection import PullFailed
 from ml.phantom import PhantomInstance, PhantomStudy, demo_studies, to_bytes
 
 PATIENCE: Final = 120.0
@@ -54,7 +55,10 @@ class Person:
         return self.send(method, path, **options).json()
 
     def send(self, method: str, path: str, **options: Any) -> httpx2.Response:  # noqa: ANN401 -- httpx's own
-        response = self._client.request(method, path, **options)
+        try:
+            response = self._client.request(method, path, **options)
+        except httpx2.HTTPError:
+            raise Unavailable(f"{method} {path}: the node does not answer") from None
         if response.status_code >= 300:
             raise Unavailable(f"{method} {path} answered {response.status_code}: {response.text[:200]}")
         return response
@@ -68,7 +72,8 @@ class Journey:
     ) -> None:
         self._layout, self._papers, self._say = layout, papers, say
         self._seed = seed
-        self._studies = [self._with_site(number, study) for number, study in enumerate(demo_studies(seed)[:cases])]
+        self._most = cases
+        self._studies: list[tuple[DemoNode, PhantomStudy]] = []
         self._stages: dict[str, dict[str, Any]] = {}
         self._cases: dict[str, tuple[DemoNode, PhantomStudy]] = {}
         self._facts: dict[str, Any] = {}
@@ -80,6 +85,10 @@ class Journey:
     def run(self) -> dict[str, Any]:
         """The summary: ok, seconds, and for each stage its count and seconds."""
         begun, error = time.monotonic(), None
+        self._stages = {}
+        if not self._studies:
+            made = demo_studies(self._seed)[: self._most]
+            self._studies = [self._with_site(number, study) for number, study in enumerate(made)]
         try:
             self._fill_pacs()
             self._flag()
@@ -119,7 +128,10 @@ class Journey:
                 body, boundary = _multipart([to_bytes(instance) for instance in study.instances])
                 kind = f'multipart/related; type="application/dicom"; boundary={boundary}'
                 headers = {"Content-Type": kind, "Accept": "application/dicom+json"}
-                answer = client.post("/dicom-web/studies", content=body, headers=headers)
+                try:
+                    answer = client.post("/dicom-web/studies", content=body, headers=headers)
+                except httpx2.HTTPError:
+                    raise Unavailable("the PACS does not answer") from None
                 if answer.status_code != 200:
                     raise Unavailable(f"the PACS answered {answer.status_code} to a STOW")
 
@@ -253,7 +265,10 @@ class Journey:
         central = self._layout.central
         with tempfile.TemporaryDirectory() as folder:
             client = Sonobank(central.url, self._papers[central.name]["tokens"]["developer"])
-            client.dataset(domain, version=version["version"]).pull(folder)
+            try:
+                client.dataset(domain, version=version["version"]).pull(folder)
+            except PullFailed as trouble:
+                raise Unavailable(str(trouble)) from None
             files = [
                 path for path in sorted(Path(folder).rglob("*")) if path.is_file() and path.name != "manifest.json"
             ]

@@ -6,6 +6,50 @@ so that a supervisor can start the process again and the work goes on. Without s
 import os
 import signal
 from pathlib import Path
+from typing import Final
+
+# Transactions that a run of the chain commits; each has a point before and one after.
+_CHAIN: Final = """
+    api.add_roi api.announce_parcel api.candidate_frame api.confirm api.create_dataset api.dataset_file
+    api.dataset_version api.flag api.flag_csv api.form api.freeze_version api.instance api.instances_of_study
+    api.list_datasets api.list_packages api.log_in api.manifest api.mask api.messages api.move_case api.one_case
+    api.pick api.put_content api.rois api.save_form api.store api.studies audit.now audit.seal forward.done
+    forward.dropped freeze.done mask.candidate mask.propose mirror.message pack.staged poll.obey purge
+    receive.accept receive.dropped release.complete release.identities release.image replicate.done
+    replicate.image replicate.reconcile retrieve.finish retrieve.instance retrieve.listed retrieve.start
+    send.chunk send.done stow.instance sweep.staging vault.find vault.has-instance
+    vault.is-opted-out vault.learn vault.link vault.needles vault.reveal vault.seal vault.seal-instance
+    vault.study-moment
+""".split()
+# Transactions of troubles, corrections and other desks.
+_OTHER: Final = """
+    admin.site admin.token admin.user api.all_instances api.all_series api.bank_case api.bank_cases
+    api.bank_counts api.bulkdata api.change_roi api.check api.create_token api.create_user api.delete_holiday
+    api.disable_user api.events api.frame_thumbnail api.frames api.history api.holidays api.instance_metadata
+    api.instance_thumbnail api.instances_of_series api.lift api.me api.metrics api.opt_out api.original_frame
+    api.parcel api.peers api.readyz api.rendered_frames api.rendered_instance api.retry_package api.revoke_token
+    api.series api.series_metadata api.series_of_study api.series_thumbnail api.set_holiday api.set_mask
+    api.shown api.store_into_study api.study api.study_metadata api.study_thumbnail api.test_peer api.tokens
+    api.users api.worklist demo.provision forward.again forward.refused freeze.failed mask.hold
+    receive.quarantine release.hold retrieve.fail retrieve.wait send.failed send.held sweep vault.find-by-name vault.forget
+    vault.forget-patient vault.instance vault.known-instances vault.link-of-research-id vault.linked
+    vault.list-opt-outs vault.merge vault.opt-in vault.opt-out vault.opted-out-cases vault.outward-id
+    vault.reindex vault.reseal vault.reveal-instances vault.revise-instance wado.metadata web.api_docs web.home
+    web.sign_in web.sign_in_page web.sign_out
+""".split()
+# Blobs, spools and acknowledgements.
+_DEEDS: Final = """
+    forward.delivered:after outbox.put:after outbox.put:before replica.put:after replica.put:before
+    send.delivered:after spool.put:after spool.put:before store.put:after store.put:before
+""".split()
+
+
+def _both(names: list[str]) -> frozenset[str]:
+    return frozenset(f"{name}:{when}-commit" for name in names for when in ("before", "after"))
+
+
+RARE: Final = _both(_OTHER)
+POINTS: Final = _both(_CHAIN) | frozenset(_DEEDS) | RARE
 
 
 def hit(name: str) -> None:

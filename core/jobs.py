@@ -9,8 +9,6 @@ from sqlmodel import Session
 
 # One queue per kind of work, so that a slow PACS never holds up a release.
 QUEUES: Final = ("retrieve", "pixels", "transfer", "central")
-HEARTBEAT_SECONDS: Final = 5.0
-STALLED_SECONDS: Final = 20.0
 
 # Deferring uses the caller's connection; this connector is never opened.
 _deferring = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())

@@ -6,6 +6,7 @@ import sys
 import threading
 import traceback
 import warnings
+from pathlib import Path
 from types import TracebackType
 from typing import Final
 
@@ -22,6 +23,7 @@ TALKATIVE: Final = (
     "PIL",
     "py.warnings",
 )
+_ROOT: Final = Path(__file__).resolve().parent.parent
 _log = logging.getLogger(__name__)
 OURS: Final = ("core", "api", "web", "workers", "ml", "commands", "uvicorn.error", "procrastinate", "alembic")
 
@@ -66,6 +68,7 @@ def configure(level: str) -> None:
         logging.getLogger(name).setLevel("ERROR")
     logging.getLogger("procrastinate").setLevel("WARNING")
     logging.captureWarnings(True)
+    logging.raiseExceptions = False  # a line that cannot be written would be printed with its arguments
     _quiet_hooks()
     warnings.simplefilter("default")
 
@@ -83,6 +86,9 @@ def _quiet_hooks() -> None:
 
 
 def place_of(trace: TracebackType | None) -> str:
-    """Files and lines, the innermost first: all that a log may know of an error whose words may be a patient's."""
-    frames = reversed(traceback.extract_tb(trace)[-8:])
-    return " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames) or "?"
+    """Where it was raised and through which of our lines: all that a log may know of an error whose words may be a
+    patient's."""
+    frames = [(Path(frame.filename), frame.lineno) for frame in reversed(traceback.extract_tb(trace))]
+    ours = [(path, line) for path, line in frames if path.is_relative_to(_ROOT) and "site-packages" not in path.parts]
+    shown = dict.fromkeys([*frames[:1], *ours[:6]])
+    return " < ".join(f"{'/'.join(path.parts[-2:])}:{line}" for path, line in shown) or "?"

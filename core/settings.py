@@ -123,6 +123,7 @@ class Settings(BaseSettings):
     ethics_until: str | None = Field(default=None, pattern=r"^\d{4}-\d{2}-\d{2}$")
 
     least_free_mb: int = Field(default=1024, ge=16)
+    stalled_seconds: float = Field(default=20, ge=1, le=600)
     worker_concurrency: int = Field(default=2, ge=1, le=64)
     decode_processes: int = Field(default=1, ge=1, le=64)
     decode_memory_mb: int = Field(default=2048, ge=512)
@@ -224,9 +225,12 @@ def read_secret(path: Path | None, setting: str) -> str:
     if path is None:
         raise BadConfiguration(f"{setting} is not set: give the path of a file that holds the secret.")
     try:
-        return path.read_text().strip()
-    except OSError:
+        secret = path.read_text().strip()
+    except (OSError, UnicodeDecodeError):
         raise BadConfiguration(f"{setting} points to a file that cannot be read.") from None
+    if not secret or not secret.isprintable():
+        raise BadConfiguration(f"{setting} points to a file that does not hold one line of text.")
+    return secret
 
 
 _PEERS: Final = TypeAdapter(tuple[Peer, ...])

@@ -38,3 +38,27 @@ def _points(tree: ast.AST) -> Iterator[str]:
 def chain_points() -> set[str]:
     """The points that a run of the whole chain comes to; the rare ones need a trouble of their own."""
     return set(POINTS) - set(RARE)
+
+
+def of_routes() -> set[str]:
+    """The points of requests: one pair for each route that opens a transaction."""
+    from fastapi.routing import APIRoute, iter_route_contexts
+
+    from api.main import create_app
+    from core.settings import load
+
+    found: set[str] = set()
+    for role in ("site", "relay", "central", "pacs"):
+        app = create_app(load(role=role, site_code="TEST01"), lambda: None)  # type: ignore[arg-type, return-value]
+        for context in iter_route_contexts(app.routes):
+            route = context.original_route
+            if isinstance(route, APIRoute) and _opens(route.dependant):
+                door = "web" if route.endpoint.__module__.startswith("web") else "api"
+                found |= {f"{door}.{route.name}:before-commit", f"{door}.{route.name}:after-commit"}
+    return found
+
+
+def _opens(dependant: "object") -> bool:
+    """Whether the request's session is among what a route depends on."""
+    call = getattr(dependant, "call", None)
+    return getattr(call, "__name__", "") == "open_session" or any(_opens(d) for d in getattr(dependant, "dependencies", ()))

@@ -3,15 +3,17 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
-from typing import Final, cast
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, cast
 from uuid import UUID
 
 import procrastinate
 from procrastinate import RetryStrategy
+from procrastinate.exceptions import ConnectorException
+from procrastinate.manager import JobManager
+from psycopg.errors import RaiseException
 
-from core import jobs
-from core.errors import Unavailable
+from core.errors import Conflict, Unavailable, WrongState
 from core.node import CentralNode, Node, SiteNode
 from core.services import forward, masks, receive, release, replicate, retrieve, send
 from workers import freeze
@@ -19,6 +21,7 @@ from workers.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 MOST_WAIT_SECONDS: Final = 600
+INSIST_TIMES: Final = 30
 
 
 class Patience(RetryStrategy):
@@ -26,6 +29,30 @@ class Patience(RetryStrategy):
 
     def get_schedule_in(self, *, exception: BaseException | None = None, attempts: int = 0) -> int | None:
         return min(MOST_WAIT_SECONDS, 2 ** min(attempts + 1, 10)) if isinstance(exception, Unavailable) else None
+
+
+class Insistent(JobManager):
+    """Says the end of a job again when the database did not hear it: else it stayed `doing`, and its key locked, for ever."""
+
+    async def finish_job(
+        self, job: procrastinate.jobs.Job, status: procrastinate.jobs.Status, delete_job: bool
+    ) -> None:
+        await _insist(lambda: super(Insistent, self).finish_job(job, status, delete_job))
+
+    async def retry_job(self, job: procrastinate.jobs.Job, *args: Any, **options: Any) -> None:  # noqa: ANN401 -- as given
+        await _insist(lambda: super(Insistent, self).retry_job(job, *args, **options))
+
+
+async def _insist(say: Callable[[], Awaitable[None]]) -> None:
+    """Until it is heard. A worker whose database stays away longer ends, and its jobs are rescued by the next one."""
+    for _ in range(INSIST_TIMES):
+        try:
+            return await say()
+        except ConnectorException as trouble:
+            if isinstance(trouble.__cause__, RaiseException):  # it was heard, only the answer was lost
+                return None
+            await asyncio.sleep(1)
+    return await say()
 
 
 Work = Callable[[Node, UUID], None]
@@ -60,6 +87,7 @@ TASKS: Final[dict[str, dict[str, Work]]] = {
 def make_app(node: Node, url: str) -> procrastinate.App:
     """The queue's application with the tasks of this node's role."""
     app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=url, min_size=1, max_size=4))
+    app.job_manager = Insistent(app.connector)
     for name, work in TASKS[node.settings.role].items():
         app.task(name=name, retry=Patience(), pass_context=False)(_entry(node, name, work))
     return app
@@ -69,9 +97,18 @@ def _entry(node: Node, name: str, work: Work) -> Callable[..., None]:
     def run(**ids: str) -> None:
         try:
             work(node, UUID(next(iter(ids.values()))))
-        except Unavailable as trouble:
-            log.warning("job %s waits: %s", name, trouble.message)
-            raise Unavailable(trouble.message) from None
+        except WrongState:
+            raise
+        except (Unavailable, Conflict) as trouble:  # somebody else was quicker: it begins again with what is there now
+            reason = trouble.message
+        except ConnectorException:
+            reason = "The queue does not answer."
+        except OSError:
+            reason = "A file cannot be read or written: is there room on the disk?"
+        else:
+            return
+        log.warning("job %s waits: %s", name, reason)
+        raise Unavailable(reason)
 
     run.__name__ = name
     return run
@@ -81,13 +118,14 @@ async def run(node: Node, url: str, stop: asyncio.Event) -> None:
     """Work until `stop` is set; a database that goes away is waited for."""
     upkeep = Upkeep(node)
     keeper = asyncio.create_task(asyncio.to_thread(upkeep.run))
+    keeper.add_done_callback(lambda _: stop.set())  # a worker without its upkeep must not look alive
     try:
         while not stop.is_set():
             app = make_app(node, url)
             try:
                 async with app.open_async():
                     await _work(app, node, stop)
-            except (procrastinate.exceptions.ConnectorException, OSError):
+            except (ConnectorException, OSError):
                 log.warning("the queue does not answer; trying again")
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), 2)
@@ -102,13 +140,13 @@ async def _work(app: procrastinate.App, node: Node, stop: asyncio.Event) -> None
             concurrency=node.settings.worker_concurrency,
             install_signal_handlers=False,
             fetch_job_polling_interval=1.0,
-            update_heartbeat_interval=jobs.HEARTBEAT_SECONDS,
-            stalled_worker_timeout=jobs.STALLED_SECONDS,
+            update_heartbeat_interval=node.settings.stalled_seconds / 4,
+            stalled_worker_timeout=node.settings.stalled_seconds,
             shutdown_graceful_timeout=20,
             delete_jobs="successful",
         )
     )
-    rescuer = asyncio.create_task(_rescue(app))
+    rescuer = asyncio.create_task(_rescue(app, node.settings.stalled_seconds))
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({worker, stopped}, return_when=asyncio.FIRST_COMPLETED)
     rescuer.cancel()
@@ -121,11 +159,11 @@ async def _work(app: procrastinate.App, node: Node, stop: asyncio.Event) -> None
         await worker
 
 
-async def _rescue(app: procrastinate.App) -> None:
+async def _rescue(app: procrastinate.App, seconds: float) -> None:
     """Jobs of a killed worker go back to the queue."""
     while True:
-        stalled = await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=jobs.STALLED_SECONDS)
-        for job in stalled:
-            await app.job_manager.retry_job(job)
-            log.warning("job %s was left by a dead worker and is run again", job.task_name)
-        await asyncio.sleep(jobs.HEARTBEAT_SECONDS)
+        with contextlib.suppress(ConnectorException):
+            for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=seconds):
+                await app.job_manager.retry_job(job)
+                log.warning("job %s was left by a dead worker and is run again", job.task_name)
+        await asyncio.sleep(seconds / 4)

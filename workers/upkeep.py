@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from procrastinate.exceptions import ConnectorException
 from sqlmodel import select
 
 from core import audit
@@ -48,6 +49,10 @@ class Upkeep:
                     chore.work()
                 except AppError as trouble:
                     log.warning("%s: %s", chore.name, trouble.message)
+                except ConnectorException:
+                    log.warning("%s: the queue does not answer", chore.name)
+                except OSError:
+                    log.warning("%s: a file cannot be read or written; is there room on the disk?", chore.name)
                 chore.due = time.monotonic() + chore.seconds
 
     def stop(self) -> None:
@@ -68,7 +73,7 @@ def chores_of(node: Node) -> list[Chore]:
     elif isinstance(node, CentralNode):
         chores += [
             Chore("audit.head", HOUR, lambda: replicate.export_audit_head(node)),
-            Chore("sweep", HOUR, lambda: blobs.sweep(node.engine, node.store, receive.unreferenced_blobs)),
+            Chore("sweep", HOUR, lambda: _sweep_central(node)),
             Chore("reconcile", 24 * HOUR, lambda: replicate.reconcile(node)),
         ]
     elif node.settings.role == "relay":
@@ -87,7 +92,13 @@ def _purge(node: SiteNode) -> None:
             cases.purge(node, session, SYSTEM, case)
 
 
+def _sweep_central(node: CentralNode) -> None:
+    blobs.sweep(node.engine, node.store, receive.unreferenced_blobs)
+    blobs.sweep_scratch(node.folder("scratch"))
+
+
 def _sweep_site(node: SiteNode) -> None:
+    blobs.sweep_scratch(node.folder("scratch"))
     blobs.sweep(node.engine, node.store, release.unreferenced_blobs)
     with transaction(node.engine, "sweep.staging") as session:
         node.staging.sweep(set(session.exec(select(SiteImage.id))))

@@ -11,7 +11,7 @@ from api.deps import NodeDep, SessionDep, may
 from api.roles import site_node
 from core.errors import NotFound
 from core.models.curation import ImageMask, Roi
-from core.permissions import Actor, Verb
+from core.permissions import Actor, Verb, check
 from core.queries import cases as queries
 from core.services import curation, masks, originals
 from core.services.rois import centre_mm
@@ -225,7 +225,8 @@ def shown(
     image_id: UUID, session: SessionDep, actor: Looker, limit: Annotated[int, Query(ge=1, le=100_000)] = 10_000
 ) -> list[int]:
     """The frames of the present candidate that you have been shown."""
-    image, _ = queries.readable_image(session, actor, image_id)
+    image, case = queries.readable_image(session, actor, image_id)
+    check(actor, Verb.SEE_PIXELS, case.domain)
     found = queries.current_mask(session, image.id)
     if found is None or actor.user_id is None:
         raise NotFound

@@ -101,9 +101,13 @@ def _bounded_bytes(form: bytes) -> bytes:
 def _spellings(needle: str) -> set[str]:
     """As given, composed, in half-width katakana and in full-width Latin."""
     composed = unicodedata.normalize("NFKC", needle)
-    wide = "".join(chr(ord(one) + 0xFEE0) if "!" <= one <= "~" else one for one in composed)
     narrow = "".join(_NARROW.get(one, one) for one in composed)
-    return {needle, composed, wide, narrow, composed.casefold(), composed.upper()}
+    cased = {composed, composed.casefold(), composed.upper()}
+    return {needle, narrow} | cased | set(map(_widened, cased))
+
+
+def _widened(text: str) -> str:
+    return "".join(chr(ord(one) + 0xFEE0) if "!" <= one <= "~" else one for one in text)
 
 
 def _narrow_katakana() -> dict[str, str]:

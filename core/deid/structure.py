@@ -65,6 +65,8 @@ def _walked(dataset: Dataset) -> list[str]:
                 found.append(element.keyword or f"({element.tag >> 16:04X},{element.tag & 0xFFFF:04X})")
             elif element.VR == "SQ":
                 waiting.extend((item, rule.keyword) for item in element.value or ())
+            elif any(isinstance(one, str) and "\ufffd" in one for one in values.parts(element.value)):
+                found.append(rule.keyword)  # bytes that are no text in the character set that the file names
             elif rule.rule == "empty" and values.parts(element.value):
                 found.append(rule.keyword)
             elif rule.rule == "uid" and not all(_is_new(str(one)) for one in values.parts(element.value)):

@@ -2,8 +2,10 @@
 
 import hashlib
 import io
+import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from sqlalchemy import Engine
 from sqlmodel import Session
@@ -32,6 +34,23 @@ def _intact(store: Store, sha256: str) -> bool:
     for piece in store.pieces(sha256):
         digest.update(piece)
     return digest.hexdigest() == sha256
+
+
+def sweep_scratch(folder: Path, age_seconds: float = SWEEP_AGE_SECONDS) -> int:
+    """Delete what killed processes left in this node's scratch folder; returns how many."""
+    oldest, removed = time.time() - age_seconds, 0
+    for path in folder.iterdir():
+        try:
+            if path.stat().st_mtime > oldest:
+                continue
+        except FileNotFoundError:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        removed += 1
+    return removed
 
 
 def sweep(

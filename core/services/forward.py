@@ -1,5 +1,7 @@
 """The relay's work: forward complete parcels to central, and mirror central's signed messages for the sites."""
 
+from collections.abc import Callable
+from typing import BinaryIO
 from uuid import UUID
 
 from sqlmodel import Session, col, func, select
@@ -35,25 +37,42 @@ def forward(node: Node, parcel_id: UUID) -> None:
         path = parcels.spool_path(node, parcel)
         try:
             with path.open("rb") as file, central_of(node) as central:
-
-                def read(offset: int, length: int) -> bytes:
-                    file.seek(offset)
-                    return file.read(length)
-
+                read = _reader(file)
                 central.deliver(parcel.site, parcel.package_id, parcel.header, parcel.signature, read, parcel.size)
             failpoints.hit("forward.delivered:after")
         except Unavailable as trouble:
             return _again(node, parcel_id, trouble.message)
+        except OSError:
+            return _again(node, parcel_id, "The spool cannot be read.")
         except Refused as refusal:
-            return _refused(node, parcel_id, refusal.message)
+            return _refused(node, parcel, refusal.message)
         with transaction(node.engine, "forward.done") as session:
             row = session.get_one(Parcel, parcel_id, with_for_update=True)
             if row.state == ParcelState.COMPLETE:
                 parcels.move(session, row, ParcelState.FORWARDED)
+    return _drop(node, parcel)
+
+
+def _reader(file: BinaryIO) -> Callable[[int, int], bytes]:
+    """Reads chunk after chunk; asked again from an earlier place, the other side got other bytes, and it waits."""
+    furthest = 0
+
+    def read(offset: int, length: int) -> bytes:
+        nonlocal furthest
+        if offset < furthest:
+            raise Unavailable("The parcel arrived damaged; it is sent again.")
+        file.seek(offset)
+        chunk = file.read(length)
+        furthest = offset + len(chunk)
+        return chunk
+
+    return read
+
+
+def _drop(node: Node, parcel: Parcel) -> None:
     parcels.drop_spool(node, parcel)
     with transaction(node.engine, "forward.dropped") as session:
-        session.get_one(Parcel, parcel_id).spool_deleted_at = now_utc()
-    return None
+        session.get_one(Parcel, parcel.id).spool_deleted_at = now_utc()
 
 
 def _again(node: Node, parcel_id: UUID, reason: str) -> None:
@@ -66,12 +85,14 @@ def _again(node: Node, parcel_id: UUID, reason: str) -> None:
         )
 
 
-def _refused(node: Node, parcel_id: UUID, reason: str) -> None:
+def _refused(node: Node, parcel: Parcel, reason: str) -> None:
+    """Central refuses it for good: nothing is kept here either."""
     with transaction(node.engine, "forward.refused") as session:
-        row = session.get_one(Parcel, parcel_id, with_for_update=True)
+        row = session.get_one(Parcel, parcel.id, with_for_update=True)
         if row.state == ParcelState.COMPLETE:
             parcels.move(session, row, ParcelState.REFUSED)
             row.last_error = reason
+    _drop(node, parcel)
 
 
 def mirror_messages(node: Node) -> int:

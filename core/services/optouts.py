@@ -4,7 +4,7 @@ from sqlmodel import Session, col, select
 
 from core import audit
 from core.models.sitecase import CaseState, SiteCase
-from core.models.transfer import PackageState
+from core.models.transfer import Package, PackagedImage, PackageState
 from core.node import SiteNode
 from core.permissions import Actor
 from core.services import cases, packages
@@ -24,17 +24,32 @@ def opt_out(node: SiteNode, session: Session, actor: Actor, chart_id: str) -> in
 
 def _stop(node: SiteNode, session: Session, actor: Actor, case: SiteCase) -> bool:
     package = packages.newest(session, case.id, case.revision)
-    if case.state == CaseState.WITHDRAWN or (package is not None and package.state in _GONE):
+    if package is not None:
+        package = packages.locked(session, package.id)
+    if case.state == CaseState.WITHDRAWN or (package is not None and packages.is_out(package)):
         return False
     if package is not None and package.state in STOPPABLE:
         packages.move(session, actor, package, PackageState.TAKEN_BACK, "opt-out")
     cases.move(session, actor, case, CaseState.WITHDRAWN)
     case.reason = "The patient opted out."
     cases.purge(node, session, actor, case)
+    _drop_unsent(node, session, case)
     return True
 
 
-_GONE = frozenset({PackageState.SENT, PackageState.RECEIVED, PackageState.ACCEPTED, PackageState.REPLICATED})
+def _drop_unsent(node: SiteNode, session: Session, case: SiteCase) -> None:
+    """What was made for this case and never left goes too: sealed packages, and released files that nothing sent names."""
+    made = select(PackagedImage, Package).join(Package, col(Package.id) == PackagedImage.package_id)
+    rows = session.exec(made.where(Package.case_id == case.id)).all()
+    kept = {image.sha256 for image, package in rows if packages.is_out(package)}
+    for image, package in rows:
+        if packages.is_out(package):
+            continue
+        node.outbox(package.id).unlink(missing_ok=True)
+        gone, image.sha256 = image.sha256, None
+        session.flush()
+        if gone and gone not in kept:
+            node.store.delete(gone)
 
 
 def lift(node: SiteNode, session: Session, actor: Actor, chart_id: str) -> None:

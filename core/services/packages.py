@@ -1,6 +1,7 @@
 """The site's packages: their states, and how central's signed messages move them."""
 
 from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from sqlmodel import Session, col, select
@@ -12,6 +13,8 @@ from core.models.sitecase import SiteCase
 from core.models.transfer import PACKAGE_MOVES, Package, PackageState
 from core.permissions import ALL_DOMAINS, Actor, Verb
 
+_GONE: Final = frozenset({PackageState.SENT, PackageState.RECEIVED, PackageState.ACCEPTED, PackageState.REPLICATED})
+
 
 def move(session: Session, actor: Actor, package: Package, to: PackageState, reason: str | None = None) -> None:
     """Change the state of a package. Raises WrongState when the table has no such move."""
@@ -22,10 +25,21 @@ def move(session: Session, actor: Actor, package: Package, to: PackageState, rea
 
 
 def locked(session: Session, package_id: UUID) -> Package:
-    package = session.exec(select(Package).where(Package.id == package_id).with_for_update()).first()
+    """The package as it is now, locked until the end of the transaction, whatever this session saw of it before."""
+    statement = select(Package).where(Package.id == package_id).with_for_update()
+    package = session.exec(statement.execution_options(populate_existing=True)).first()
     if package is None:
         raise NotFound
     return package
+
+
+def is_out(package: Package) -> bool:
+    """Whether others may have it: the last chunk was handed over, though the answer may have been lost.
+
+    Of a quarantined package nobody keeps anything."""
+    if package.state == PackageState.QUARANTINED:
+        return False
+    return package.state in _GONE or (package.size is not None and package.sent_bytes >= package.size)
 
 
 def newest(session: Session, case_id: UUID, case_version: int) -> Package | None:

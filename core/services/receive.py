@@ -3,16 +3,17 @@
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
 from sqlmodel import Session, col, delete, select
 
-from core import failpoints, jobs
+from core import jobs
 from core.clock import now_utc
 from core.db import reading, transaction
 from core.deid import verify
 from core.dicom.part10 import Part10, open_part10
-from core.errors import NotFound, Refused
+from core.errors import Conflict, NotFound, Refused, Unavailable
 from core.models.archive import Instance
 from core.models.bank import BankCase, BankImage, BankRoi, RecordVersion
 from core.models.transfer import Parcel, ParcelState
@@ -22,6 +23,8 @@ from core.package.contract import CaseRecord, ImageRecord
 from core.package.messages import Reason
 from core.services import archiving, issue, parcels
 from core.vocabulary import domain as vocabulary
+
+_MALIGNANCIES: Final = {"benign", "malignant", "no_lesion", "undetermined"}
 
 
 class Quarantine(Refused):
@@ -48,19 +51,20 @@ def receive(node: CentralNode, parcel_id: UUID) -> None:
     if parcel.state == ParcelState.COMPLETE:
         try:
             header = envelope.check_header(parcel.header.encode(), parcel.signature, keys)
-            checked = _open(node, parcel, header)
-            _accept(node, parcel_id, checked)
+            _accept(node, parcel_id, _open(node, parcel, header))
         except Quarantine as quarantine:
             _quarantine(node, parcel_id, quarantine.code)
         except Refused:
             _quarantine(node, parcel_id, Reason.SIGNATURE)
+        except OSError:
+            raise Unavailable("The scratch folder cannot be written: is there room on the disk?") from None
     parcels.drop_spool(node, parcel)
     with transaction(node.engine, "receive.dropped") as session:
         session.get_one(Parcel, parcel_id).spool_deleted_at = now_utc()
 
 
 def _open(node: CentralNode, parcel: Parcel, header: envelope.Header) -> Checked:
-    """Decrypt to a private temporary file, read the archive as a stream, check each image, store it."""
+    """Decrypt to a private temporary file, read the archive as a stream, check every image, and only then store them."""
     with (
         tempfile.TemporaryFile(dir=node.folder("scratch")) as plain,
         tempfile.TemporaryDirectory(dir=node.folder("scratch")) as folder,
@@ -79,23 +83,31 @@ def _open(node: CentralNode, parcel: Parcel, header: envelope.Header) -> Checked
         except Refused:
             raise Quarantine(Reason.ARCHIVE) from None
         _known_codes(record)
-        return Checked(record, {image.sha256: sink.check(image) for image in record.images})
+        found = {image.sha256: sink.check(image, str(record.research_id)) for image in record.images}
+        with reading(node.engine) as session:
+            _check_history(session, record, session.get(BankCase, record.case_id))
+        sink.store(record)
+        return Checked(record, found)
 
 
 def _known_codes(record: CaseRecord) -> None:
-    """Every code of the record is one of the vocabulary's."""
+    """Every field of the record is one of its domain's form or follows from it, and every code is in that field's list."""
     try:
         organ = vocabulary.load(record.domain)
     except NotFound:
         raise Quarantine(Reason.UNKNOWN_CODE) from None
-    for field, code in contract.coded(record):
-        name = "diagnosis" if field == "label" else field
-        if name in organ.options and code not in {option.code for option in organ.options[name]}:
-            raise Quarantine(Reason.UNKNOWN_CODE)
+    known = {name: {option.code for option in options} for name, options in organ.options.items()}
+    known |= {"label": known["diagnosis"], "malignancy": _MALIGNANCIES}
+    if four := organ.derivation.four_class:
+        known["four_class"] = {entry.code for entry in four.classes}
+    fields = {field.code for field in organ.fields} | set(organ.derive({}))
+    named = {field for values in (record.values, *(image.values for image in record.images)) for field in values}
+    if named - fields or any(code not in known.get(field, ()) for field, code in contract.coded(record)):
+        raise Quarantine(Reason.UNKNOWN_CODE)
 
 
 class _Sink:
-    """Takes each image of the archive into a scratch file, checks it against the record and puts it into the store."""
+    """Takes each image of the archive into a scratch file, checks it against the record and can put it into the store."""
 
     def __init__(self, node: CentralNode, folder: Path) -> None:
         self._node, self._folder = node, folder
@@ -105,14 +117,14 @@ class _Sink:
             for chunk in chunks:
                 out.write(chunk)
 
-    def check(self, image: ImageRecord) -> archiving.Described:
+    def check(self, image: ImageRecord, research_id: str) -> archiving.Described:
         """The second gate: nothing of what leaves a hospital is believed. Raises Quarantine."""
         with (self._folder / image.sha256).open("rb") as file:
             try:
                 part10 = open_part10(file, image.size)
             except Refused:
                 raise Quarantine(Reason.UNREADABLE_IMAGE) from None
-            _same_as_record(part10, image)
+            _same_as_record(part10, image, research_id)
             try:
                 verify.check_structure(part10)
             except Refused:
@@ -121,17 +133,26 @@ class _Sink:
                 verify.frames_decode(file, part10, self._node.sandbox)
             except Refused:
                 raise Quarantine(Reason.UNREADABLE_IMAGE) from None
-            file.seek(0)
-            self._node.store.put(file, image.sha256)
             return archiving.describe(part10, image.sha256, image.size)
 
+    def store(self, record: CaseRecord) -> None:
+        """Put every image into the store; the archive is read to its end and nothing of it was refused."""
+        for image in record.images:
+            with (self._folder / image.sha256).open("rb") as file:
+                self._node.store.put(file, image.sha256)
 
-def _same_as_record(part10: Part10, image: ImageRecord) -> None:
+
+def _same_as_record(part10: Part10, image: ImageRecord, research_id: str) -> None:
+    """The file is the instance, the kind and the patient that the record says, and its pixels have that geometry."""
     dataset, pixel = part10.dataset, part10.pixel
-    uids = (str(dataset.SOPInstanceUID), str(dataset.StudyInstanceUID), str(dataset.SeriesInstanceUID))
-    if uids != (image.sop_instance_uid, image.study_uid, image.series_uid):
+    said = (image.sop_instance_uid, image.study_uid, image.series_uid, image.sop_class_uid, research_id)
+    keywords = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "PatientID")
+    if tuple(str(dataset.get(keyword)) for keyword in keywords) != said:
         raise Quarantine(Reason.IMAGE_DIFFERS)
-    if pixel is None or (pixel.rows, pixel.columns, pixel.frames) != (image.rows, image.columns, image.frames):
+    if part10.transfer_syntax != image.transfer_syntax:
+        raise Quarantine(Reason.IMAGE_DIFFERS)
+    shape = (image.rows, image.columns, image.frames, image.photometric)
+    if pixel is None or (pixel.rows, pixel.columns, pixel.frames, pixel.photometric) != shape:
         raise Quarantine(Reason.GEOMETRY)
 
 
@@ -189,7 +210,10 @@ def _replace_images(session: Session, record: CaseRecord, checked: Checked) -> N
                 mm_per_px=[image.mm_per_px.x, image.mm_per_px.y] if image.mm_per_px else None,
             )
         )  # fmt: skip
-        archiving.store_row(session, checked.files[image.sha256], domain=record.domain)
+        try:
+            archiving.store_row(session, checked.files[image.sha256], domain=record.domain)
+        except Conflict:
+            raise Quarantine(Reason.OTHER_CONTENT) from None
     session.flush()
     for roi in record.rois:
         session.add(
@@ -202,7 +226,6 @@ def _replace_images(session: Session, record: CaseRecord, checked: Checked) -> N
 
 def _quarantine(node: CentralNode, parcel_id: UUID, code: Reason) -> None:
     """Keep the verdict and tell the site; nothing of the package is kept in the clear."""
-    failpoints.hit("receive.quarantine:before")
     with transaction(node.engine, "receive.quarantine") as session:
         parcel = session.get_one(Parcel, parcel_id, with_for_update=True)
         if parcel.state == ParcelState.COMPLETE:

@@ -83,7 +83,8 @@ def take_back(session: Session, actor: Actor, case_id: UUID) -> SiteCase:
     case = locked_for(session, actor, Verb.REGISTER, case_id)
     package = packages.newest(session, case.id, case.revision)
     if package is not None:
-        if package.state not in STOPPABLE | {PackageState.HELD, PackageState.TAKEN_BACK}:
+        package = packages.locked(session, package.id)
+        if packages.is_out(package) or package.state == PackageState.QUARANTINED:
             raise WrongState("It has been sent; correct it instead, which makes a new version.")
         if package.state in STOPPABLE:
             packages.move(session, actor, package, PackageState.TAKEN_BACK)

@@ -1,17 +1,19 @@
 """Release in three re-runnable steps: identities first, then files built and verified, then one locked check of everything."""
 
+from math import ceil
 from uuid import UUID
 
 from sqlmodel import Session, col, select
 
 from core import audit, jobs
+from core.clock import now_utc
 from core.db import reading, transaction
 from core.deid import headers, verify
 from core.deid.candidate import Index
 from core.deid.pseudonyms import Pseudonyms
 from core.deid.release import build_file
 from core.dicom.part10 import open_part10
-from core.errors import Refused
+from core.errors import NotFound, Refused, Unavailable
 from core.models.curation import MaskState
 from core.models.sitecase import CaseState, SiteCase, SiteImage
 from core.models.transfer import Package, PackagedImage, PackageState
@@ -31,6 +33,7 @@ def release(node: SiteNode, case_id: UUID) -> None:
     if package is None:
         return
     try:
+        node.check_ethics()
         _check_opt_out(node, case_id)
         link = node.vault.link(case_id)
         for image in _to_build(node, package):
@@ -38,6 +41,16 @@ def release(node: SiteNode, case_id: UUID) -> None:
         _complete(node, package)
     except Refused as refusal:
         _hold(node, package, refusal.message)
+    except NotFound:
+        _stopped_or_again(node, package)
+
+
+def _stopped_or_again(node: SiteNode, package: Package) -> None:
+    """A file went while it was worked on: because the case was stopped, or another run of this job was quicker."""
+    with reading(node.engine) as session:
+        row = session.get_one(Package, package.id)
+        if row.state == PackageState.BUILDING:
+            raise Unavailable("A file of this case is not here now; the release is tried again.")
 
 
 def _issue_identities(node: SiteNode, case_id: UUID) -> Package | None:
@@ -49,7 +62,7 @@ def _issue_identities(node: SiteNode, case_id: UUID) -> Package | None:
     node.vault.link(case_id)
     with transaction(node.engine, "release.identities") as session:
         case = cases.locked(session, case_id)
-        if case.state != CaseState.REGISTERED:
+        if case.state != CaseState.REGISTERED or _is_early(session, case):
             return None
         package = packages.newest(session, case_id, case.revision)
         if package is not None and package.state == PackageState.BUILDING:
@@ -69,6 +82,14 @@ def _issue_identities(node: SiteNode, case_id: UUID) -> Package | None:
             session.add(PackagedImage(package_id=package.id, image_id=image.id, mask_id=masks[image.id].id))
         audit.record(session, SYSTEM, "package.building", package.id, after=package.state, case=str(case_id))
         return package
+
+
+def _is_early(session: Session, case: SiteCase) -> bool:
+    """A job of an earlier registration, which was taken back, must not cut the new delay short: it comes again."""
+    left = (case.release_at - now_utc()).total_seconds() if case.release_at else 0.0
+    if left > 0:
+        jobs.enqueue(session, "release", "pixels", key=f"case:{case.id}", in_seconds=ceil(left), case_id=str(case.id))
+    return left > 0
 
 
 def _to_build(node: SiteNode, package: Package) -> list[PackagedImage]:

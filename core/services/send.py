@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from secrets import token_hex
 from typing import BinaryIO
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from core.services import cases, packages
 from core.services.courier import NextNode
 from core.services.record import build_record
 from core.settings import read_secret
+from core.store import sha256_of
 
 LONGEST_BACK_OFF = 3600
 _OF = {
@@ -39,21 +41,27 @@ def pack(node: SiteNode, package_id: UUID) -> None:
         if package.state != PackageState.DEIDENTIFIED:
             return
         head = audit.head(session)
-    path = node.outbox(package_id)
+    draft = node.folder("scratch") / f"{package_id}.{token_hex(8)}.part"
     try:
         record = build_record(node, package, head)
-        size, sha256 = _seal_to(node, path.with_suffix(".part"), package, record)
+        size, sha256 = _seal_to(node, draft, package, record)
+        _stage(node, package, draft, size, sha256)
     except Refused as refusal:
         _held(node, package_id, refusal.message, {PackageState.DEIDENTIFIED})
-        return
-    failpoints.hit("outbox.put:before")
-    path.with_suffix(".part").replace(path)
-    failpoints.hit("outbox.put:after")
+    finally:
+        draft.unlink(missing_ok=True)  # what did not become the sealed file would only take room
+
+
+def _stage(node: SiteNode, package: Package, draft: Path, size: int, sha256: str) -> None:
+    """The draft becomes the sealed file under the package's lock: file and row are of the same run."""
     header = envelope.make_header(_address(node, package), size, sha256)
     with transaction(node.engine, "pack.staged") as session:
-        row = packages.locked(session, package_id)
+        row = packages.locked(session, package.id)
         if row.state != PackageState.DEIDENTIFIED:
             return
+        failpoints.hit("outbox.put:before")
+        draft.replace(node.outbox(package.id))
+        failpoints.hit("outbox.put:after")
         row.header, row.signature = header.decode(), envelope.sign_header(header, node.keys.signer())
         row.size, row.sha256, row.sent_bytes = size, sha256, 0
         packages.move(session, SYSTEM, row, PackageState.STAGED)
@@ -99,15 +107,15 @@ def send(node: SiteNode, package_id: UUID) -> None:
         if package.state not in {PackageState.STAGED, PackageState.SEND_FAILED}:
             return
     try:
-        if node.vault.is_opted_out(case_id=package.case_id):
-            raise Refused("This patient has opted out.")
         with node.outbox(package_id).open("rb") as file, next_node(node) as relay:
+            if not packages.is_out(package):  # else only the relay's answer is missing
+                _may_leave(node, package, file)
             relay.deliver(
                 node.site_code,
                 package.id,
                 package.header or "",
                 package.signature or "",
-                _reader(file),
+                _reader(node, package_id, file),
                 package.size or 0,
             )
         failpoints.hit("send.delivered:after")
@@ -122,13 +130,34 @@ def send(node: SiteNode, package_id: UUID) -> None:
             row = packages.locked(session, package_id)
             if row.state in {PackageState.STAGED, PackageState.SEND_FAILED}:
                 packages.move(session, SYSTEM, row, PackageState.SENT)
-                row.sent_bytes = row.size or 0
 
 
-def _reader(file: BinaryIO) -> Callable[[int, int], bytes]:
+def _may_leave(node: SiteNode, package: Package, file: BinaryIO) -> None:
+    """Raises Refused for a patient who opted out, an approval that is over, or a sealed file that is not the signed one."""
+    node.check_ethics()
+    if node.vault.is_opted_out(case_id=package.case_id):
+        raise Refused("This patient has opted out.")
+    if sha256_of(file)[0] != package.sha256:
+        raise Refused("The sealed file in the outbox is damaged; register the case again.")
+
+
+def _reader(node: SiteNode, package_id: UUID, file: BinaryIO) -> Callable[[int, int], bytes]:
+    """Reads a chunk and remembers, before it leaves, how far the package is out; one that was taken back stays here."""
+    furthest = 0
+
     def read(offset: int, length: int) -> bytes:
+        nonlocal furthest
+        if offset < furthest:
+            raise Unavailable("The package arrived damaged; it is sent again.")
         file.seek(offset)
-        return file.read(length)
+        chunk = file.read(length)
+        furthest = offset + len(chunk)
+        with transaction(node.engine, "send.chunk") as session:
+            row = packages.locked(session, package_id)
+            if row.state not in {PackageState.STAGED, PackageState.SEND_FAILED}:
+                raise Refused("This package was taken back.")
+            row.sent_bytes = max(row.sent_bytes, furthest)
+        return chunk
 
     return read
 

@@ -10,7 +10,8 @@ from starlette.routing import Mount
 
 from api.deps import SAFE_METHODS, Need, current_actor
 from api.main import ANY_SIZE, LARGEST_BODY, ROUTERS, create_app
-from api.routes import cases, parcels
+from api.routes import cases
+from core.services.parcels import LARGEST_CHUNK
 from core.settings import Settings
 from tests.route_table import ROUTES, STEPS, Open, routes_of
 from web.deps import signed_in
@@ -20,7 +21,7 @@ def application(role: str) -> FastAPI:
     def closed() -> None:
         raise AssertionError("the application is looked at, never opened")
 
-    return create_app(Settings(role=role, site_code="KYOTO01", _env_file=None), closed)  # type: ignore[arg-type, call-arg]
+    return create_app(Settings(role=role, site_code="KYOTO01", _env_file=None), closed)  # type: ignore[arg-type]
 
 
 def calls(dependant: Dependant) -> Iterator[object]:
@@ -85,7 +86,7 @@ def test_every_body_has_a_cap(role: str) -> None:
         "/dicom-web/studies": ANY_SIZE,
         "/dicom-web/studies/{study}": ANY_SIZE,
     }
-    assert parcels.parcels.LARGEST_CHUNK == 16 << 20
+    assert LARGEST_CHUNK == 16 << 20
     for context in iter_route_contexts(app.routes):
         cap: Callable[..., object] | int | None = getattr(context, "max_body_size", None)
         if cap is not None and cap != LARGEST_BODY:

@@ -1,6 +1,7 @@
 """Kill every process at every failpoint while the chain runs: in the end every image is there exactly once on both sides."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.failpoints import chain_points
 from tests.nodes import free_layout, logs_of
 
 pytestmark = pytest.mark.slow
-SEED, CASES, MOST_RUNS = 11, 1, 80
+SEED, CASES, MOST_RUNS = 11, 1, 400
 
 
 class Supervisor(threading.Thread):
@@ -29,12 +30,12 @@ class Supervisor(threading.Thread):
 
     def __init__(self, nodes: Running) -> None:
         super().__init__(daemon=True)
-        self._nodes, self._stop = nodes, threading.Event()
+        self._nodes, self._ending = nodes, threading.Event()
         self.restarts = 0
 
     def run(self) -> None:
         by_name = {node.name: node for node in self._nodes.layout.nodes}
-        while not self._stop.wait(0.05):
+        while not self._ending.wait(0.05):
             for name, process in list(self._nodes.processes.items()):
                 if process.poll() is not None:
                     node, verb = name.rsplit("-", 1)
@@ -42,15 +43,17 @@ class Supervisor(threading.Thread):
                     self.restarts += 1
 
     def stop(self) -> None:
-        self._stop.set()
+        self._ending.set()
         self.join()
 
 
 @contextmanager
 def engine_of(nodes: Running, name: str) -> Iterator[Engine]:
     engine = make_engine(nodes.urls[name])
-    yield engine
-    engine.dispose()
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def count(engine: Engine, statement: str) -> int:
@@ -60,6 +63,8 @@ def count(engine: Engine, statement: str) -> int:
 
 def test_killed_at_every_point_nothing_is_lost_or_doubled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layout = free_layout(tmp_path / "nodes")
+    for node in layout.nodes:
+        node.env["SONOBANK_STALLED_SECONDS"] = "2"
     marks = tmp_path / "marks"
     marks.mkdir(parents=True)
     with running(layout) as nodes:
@@ -85,13 +90,16 @@ def test_killed_at_every_point_nothing_is_lost_or_doubled(tmp_path: Path, monkey
 
 def _run_until_done(nodes: Running) -> dict[str, object]:
     summary: dict[str, object] = {"ok": False}
+    journey = Journey(nodes.layout, nodes.papers, SEED, CASES, say=lambda text: None)
     for _ in range(MOST_RUNS):
         try:
-            summary = Journey(nodes.layout, nodes.papers, SEED, CASES, say=lambda text: None).run()
+            summary = journey.run()
         except Unavailable:
+            time.sleep(0.3)
             continue
         if summary["ok"]:
             break
+        time.sleep(0.3)
     return summary
 
 
