@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import httpx2
 import typer
+from pydicom.uid import UID
 
 from commands.demo import Running, running
 from commands.demo_journey import Person
@@ -104,7 +105,8 @@ def _fill(orthanc: Orthanc, seed: int) -> tuple[str, str, str]:
     contents = []
     for number in range(INSTANCES_PER_STUDY):
         dataset = source[number % len(source)]
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"{study.study_uid}.{number + 1}"[:64]
+        uid = UID(f"{study.study_uid[:55]}.{number + 1}")
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid
         contents.append(to_bytes(study.instances[number % len(source)]))
     orthanc.store(contents)
     return study.patient.patient_id, study.accession, study.study_uid

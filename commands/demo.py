@@ -22,8 +22,8 @@ from commands.demo_journey import Journey  # noqa: E402
 from commands.demo_nodes import Layout, databases, make_keys, provision, start, write_secret  # noqa: E402
 from commands.main import given_path  # noqa: E402
 from commands.serve import check_port  # noqa: E402
-from core.errors import BadConfiguration, Unavailable
-from core.settings import PORTS
+from core.errors import BadConfiguration, Unavailable  # noqa: E402
+from core.settings import PORTS  # noqa: E402
 
 READY_SECONDS = 60
 
@@ -44,9 +44,8 @@ def demo(
     try:
         with running(layout) as demo_nodes:
             ready = time.monotonic() - begun
-            summary = Journey(
-                layout, demo_nodes.papers, seed, cases, say=lambda text: print(text, file=sys.stderr)
-            ).run()
+            with Journey(layout, demo_nodes.papers, seed, cases, lambda text: print(text, file=sys.stderr)) as journey:
+                summary = journey.run()
             summary["seconds_ready"] = round(ready, 1)
             ok = bool(summary["ok"])
             _report(layout, folder, summary, as_json)

@@ -51,6 +51,9 @@ class Person:
         token = self.call("POST", "/api/v1/login", json={"name": name, "password": password})["token"]
         self._client.headers["Authorization"] = f"Bearer {token}"
 
+    def close(self) -> None:
+        self._client.close()
+
     def call(self, method: str, path: str, **options: Any) -> Any:  # noqa: ANN401 -- JSON
         return self.send(method, path, **options).json()
 
@@ -81,6 +84,13 @@ class Journey:
 
     def _with_site(self, number: int, study: PhantomStudy) -> tuple[DemoNode, PhantomStudy]:
         return self._layout.sites[number % len(self._layout.sites)], study
+
+    def __enter__(self) -> "Journey":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for person in self._people.values():
+            person.close()
 
     def run(self) -> dict[str, Any]:
         """The summary: ok, seconds, and for each stage its count and seconds."""
@@ -172,6 +182,9 @@ class Journey:
             case = curator.call("GET", f"/api/v1/cases/{case_id}")
             if case["state"] == "CURATING":
                 self._answer(curator, case, study)
+            else:
+                with self._stage("curate") as stage:
+                    stage["count"] += len(case["images"])
             for image, instance in zip(case["images"], study.instances, strict=True):
                 self._look_and_confirm(curator, case, image, instance)
             if case["state"] == "CURATING":

@@ -2,20 +2,36 @@
 
 import hashlib
 import io
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 from urllib.parse import urlsplit
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, GenericError, NotFoundError, PermissionDeniedError
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
 from obstore.store import LocalStore, ObjectStore, S3Store
 
 from core import failpoints
-from core.errors import BadConfiguration, NotFound, Unavailable
+from core.errors import BadConfiguration, NotFound, Refused, Unavailable
 
 PIECE: Final = 1 << 20
-_TROUBLE = (GenericError, PermissionDeniedError, OSError)
+SMALL: Final = 32 << 20
+PART: Final = 8 << 20
+PATIENCE: Final = timedelta(seconds=20)
+_TROUBLE = (BaseError, OSError)
+# A listing that is forbidden is a general error to obstore.
+_FORBIDDEN: Final = re.compile(r"status code: 40[13]\b")
+_NO_KEY = (PermissionDeniedError, UnauthenticatedError)
 
 
 class Blobs(Protocol):
@@ -34,22 +50,33 @@ def _key(sha256: str) -> str:
 
 
 class Store:
-    """One bucket or folder behind obstore."""
+    """One bucket or folder behind obstore. Every verb raises Unavailable when it does not answer or refuses our keys."""
 
     def __init__(self, backend: ObjectStore, name: str) -> None:
         self._backend = backend
         self._name = name
 
     def put(self, source: BinaryIO, sha256: str) -> None:
-        """Store a blob under its hash; one that is there already is left. Failpoints before and after."""
+        """Store the rest of `source` under its hash; one that is there already is left. Failpoints before and after.
+
+        Memory is flat. Nothing is there until all of it is. Raises Refused if the bytes have another hash."""
         failpoints.hit(f"{self._name}.put:before")
-        try:
-            obstore.put(self._backend, _key(sha256), source, mode="create", use_multipart=False)
-        except AlreadyExistsError:
-            pass
-        except _TROUBLE:
-            raise Unavailable("The file store does not take the file: is it reachable and is there room?") from None
+        pieces = _checked(source, sha256)
+        head = b"".join(islice(pieces, SMALL // PIECE))
+        with _in_our_words("The file store does not take the file: is it reachable and is there room?"):
+            if len(head) < SMALL:
+                self._create(_key(sha256), head)
+            elif self.size(sha256) is None:
+                self._put_parts(_key(sha256), chain([head], pieces))
         failpoints.hit(f"{self._name}.put:after")
+
+    def _create(self, path: str, content: bytes) -> None:
+        with suppress(AlreadyExistsError):
+            obstore.put(self._backend, path, content, mode="create", use_multipart=False)
+
+    def _put_parts(self, path: str, pieces: Iterator[bytes]) -> None:
+        """A put that creates only would need all of it in memory; two writers of one hash write the same bytes."""
+        obstore.put(self._backend, path, pieces, use_multipart=True, chunk_size=PART, max_concurrency=2)
 
     def read(self, sha256: str) -> bytes:
         return b"".join(self.pieces(sha256))
@@ -62,47 +89,69 @@ class Store:
         end = size if length is None else min(size, start + length)
         while start < end:
             stop = min(end, start + PIECE)
-            try:
-                yield bytes(obstore.get_range(self._backend, _key(sha256), start=start, end=stop))
-            except _TROUBLE:
-                raise Unavailable("The file store does not answer.") from None
+            with _in_our_words("The file store does not answer."):
+                piece = bytes(obstore.get_range(self._backend, _key(sha256), start=start, end=stop))
+            yield piece
             start = stop
 
     def size(self, sha256: str) -> int | None:
         """Size in bytes, None if there is no such blob."""
-        try:
-            return int(obstore.head(self._backend, _key(sha256))["size"])
-        except (NotFoundError, FileNotFoundError):
-            return None
-        except _TROUBLE:
-            raise Unavailable("The file store does not answer.") from None
+        with _in_our_words("The file store does not answer."):
+            try:
+                return int(obstore.head(self._backend, _key(sha256))["size"])
+            except (NotFoundError, FileNotFoundError):
+                return None
 
     def delete(self, sha256: str) -> None:
-        try:
+        with _in_our_words("The file store does not answer."), suppress(NotFoundError, FileNotFoundError):
             obstore.delete(self._backend, _key(sha256))
-        except (NotFoundError, FileNotFoundError):
-            return
 
     def listing(self) -> Iterator[tuple[str, float]]:
         """(sha256, last change as a Unix time) of every blob."""
-        for page in obstore.list(self._backend, "sha256/"):
-            for entry in page:
-                yield str(entry["path"]).rsplit("/", 1)[-1], entry["last_modified"].timestamp()
+        with _in_our_words("The file store does not answer."):
+            for page in obstore.list(self._backend, "sha256/"):
+                for entry in page:
+                    yield str(entry["path"]).rsplit("/", 1)[-1], entry["last_modified"].timestamp()
 
     def put_named(self, path: str, content: bytes) -> None:
         """A small file beside the blobs, such as an exported audit head; written once, never changed."""
-        try:
-            obstore.put(self._backend, path, content, mode="create")
-        except AlreadyExistsError:
-            return
-        except _TROUBLE:
-            raise Unavailable("The file store does not take the file: is it reachable and is there room?") from None
+        with _in_our_words("The file store does not take the file: is it reachable and is there room?"):
+            self._create(path, content)
 
     def named(self, folder: str) -> Iterator[tuple[str, bytes]]:
         """(path, content) of the small files under `folder`."""
-        for page in obstore.list(self._backend, folder):
-            for entry in page:
-                yield str(entry["path"]), bytes(obstore.get(self._backend, str(entry["path"])).bytes())
+        with _in_our_words("The file store does not answer."):
+            for page in obstore.list(self._backend, folder):
+                for entry in page:
+                    yield str(entry["path"]), bytes(obstore.get(self._backend, str(entry["path"])).bytes())
+
+
+@contextmanager
+def _in_our_words(trouble: str) -> Iterator[None]:
+    """What the store says may hold addresses and names of files; it stays here."""
+    try:
+        yield
+    except _TROUBLE as exc:
+        if isinstance(exc, _NO_KEY) or _FORBIDDEN.search(str(exc)):
+            trouble = "The file store refuses our keys: check AWS_ACCESS_KEY_ID and what they may do."
+        raise Unavailable(trouble) from None
+
+
+def _checked(source: BinaryIO, sha256: str) -> Iterator[bytes]:
+    """A stream in pieces of 1 MiB; raises Refused at its end unless it had this hash."""
+    digest = hashlib.sha256()
+    while piece := _full_piece(source):
+        digest.update(piece)
+        yield piece
+    if digest.hexdigest() != sha256:
+        raise Refused("The file is not the one that its hash names.")
+
+
+def _full_piece(source: BinaryIO) -> bytes:
+    piece = source.read(PIECE)
+    while piece and len(piece) < PIECE and (more := source.read(PIECE - len(piece))):
+        piece += more
+    return piece
 
 
 def open_store(url: str, name: str) -> Store:
@@ -123,6 +172,7 @@ def open_store(url: str, name: str) -> Store:
                 region=query.get("region", "us-east-1"),
                 virtual_hosted_style_request=False,
                 client_options=options,  # type: ignore[arg-type]
+                retry_config={"max_retries": 3, "retry_timeout": PATIENCE},
             ),
             name,
         )

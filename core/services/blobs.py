@@ -1,7 +1,6 @@
 """Blobs between stores: verified copies, and the sweeper for what no row names."""
 
 import hashlib
-import io
 import shutil
 import time
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from sqlmodel import Session
 
 from core.db import transaction
 from core.errors import Unavailable
-from core.store import Store
+from core.store import BlobReader, Store
 
 SWEEP_AGE_SECONDS = 24 * 3600
 _BATCH = 500
@@ -20,11 +19,13 @@ _BATCH = 500
 
 def copy_verified(source: Store, target: Store, sha256: str) -> None:
     """Copy one blob and read the copy back. Raises Unavailable when the copy's hash does not agree."""
+    if _intact(target, sha256):
+        return
+    target.delete(sha256)  # a damaged copy would stay: put never overwrites
+    target.put(BlobReader(source, sha256), sha256)
     if not _intact(target, sha256):
-        target.put(io.BytesIO(source.read(sha256)), sha256)
-        if not _intact(target, sha256):
-            target.delete(sha256)
-            raise Unavailable("A copied file came back with another hash; it is copied again.")
+        target.delete(sha256)
+        raise Unavailable("A copied file came back with another hash; it is copied again.")
 
 
 def _intact(store: Store, sha256: str) -> bool:

@@ -45,7 +45,7 @@ def make_candidate(node: SiteNode, image_id: UUID) -> None:
         image = session.get(SiteImage, image_id)
         if image is None or image.state != ImageState.STAGED or not image.frames:
             return
-        mask = queries.current_mask(session, image_id) or _propose(session, image)
+        mask = queries.current_mask(session, image_id) or propose_mask(session, image)
         if mask.digest or mask.hold or session.get_one(SiteCase, image.case_id).state != CaseState.CURATING:
             return
     try:
@@ -60,7 +60,8 @@ def make_candidate(node: SiteNode, image_id: UUID) -> None:
         audit.record(session, SYSTEM, "mask.candidate", mask.id, revision=mask.revision)
 
 
-def _propose(session: Session, image: SiteImage) -> ImageMask:
+def propose_mask(session: Session, image: SiteImage) -> ImageMask:
+    """The first proposal for an image, by its device's rule and its ultrasound regions."""
     facts = image.facts
     device = DeviceFacts.of(facts)
     proposal = propose(device, regions_of(facts))

@@ -19,7 +19,8 @@ from core.ids import uuid7
 from core.models.sitecase import CaseState, Holiday, ImageState, SiteCase, SiteImage
 from core.node import SiteNode
 from core.permissions import SYSTEM
-from core.services import cases, windows
+from core.queries import cases as queries
+from core.services import cases, masks, windows
 from core.services.facts import stored_facts
 from core.settings import Settings, read_secret
 from core.store import sha256_of
@@ -226,6 +227,8 @@ def _finish(node: SiteNode, case_id: UUID) -> None:
             case.failures, case.failed_nights, case.reason = 0, 0, None
             for image in images:
                 if image.state == ImageState.STAGED and image.frames:
+                    if queries.current_mask(session, image.id) is None:
+                        masks.propose_mask(session, image)
                     jobs.enqueue(session, "mask", "pixels", key=f"image:{image.id}", image_id=str(image.id))
             return
     _wait(node, case_id, short, count=True)

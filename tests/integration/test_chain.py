@@ -36,7 +36,8 @@ class Done:
 def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     layout = free_layout(tmp_path_factory.mktemp("chain"))
     with running(layout) as nodes:
-        summary = Journey(layout, nodes.papers, SEED, CASES, say=lambda text: None).run()
+        with Journey(layout, nodes.papers, SEED, CASES, say=lambda text: None) as journey:
+            summary = journey.run()
         assert summary["ok"], f"{summary}\n{logs_of(nodes)}"
         yield Done(nodes, summary)
 
@@ -156,6 +157,7 @@ def test_the_audit_chain_holds_on_every_node(done: Done) -> None:
 
 def test_a_second_start_finds_its_data_and_goes_on(done: Done) -> None:
     layout = done.nodes.layout
-    again = Journey(layout, done.nodes.papers, SEED, CASES, say=lambda text: None).run()
+    with Journey(layout, done.nodes.papers, SEED, CASES, say=lambda text: None) as journey:
+        again = journey.run()
     assert again["ok"], again
     assert again["files"] == done.summary["files"] or set(again["files"]) == set(done.summary["files"])

@@ -13,7 +13,6 @@ from commands.demo import Running, running
 from commands.demo_journey import Journey
 from commands.demo_nodes import launch
 from core.db import make_engine, transaction
-from core.errors import Unavailable
 from core.node import SiteNode
 from core.opening import open_node
 from core.services import blobs, receive, release
@@ -90,16 +89,12 @@ def test_killed_at_every_point_nothing_is_lost_or_doubled(tmp_path: Path, monkey
 
 def _run_until_done(nodes: Running) -> dict[str, object]:
     summary: dict[str, object] = {"ok": False}
-    journey = Journey(nodes.layout, nodes.papers, SEED, CASES, say=lambda text: None)
-    for _ in range(MOST_RUNS):
-        try:
+    with Journey(nodes.layout, nodes.papers, SEED, CASES, say=lambda text: None) as journey:
+        for _ in range(MOST_RUNS):
             summary = journey.run()
-        except Unavailable:
+            if summary["ok"]:
+                break
             time.sleep(0.3)
-            continue
-        if summary["ok"]:
-            break
-        time.sleep(0.3)
     return summary
 
 

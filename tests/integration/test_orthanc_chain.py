@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from commands import orthanc
 from commands.demo import Running, running
@@ -16,7 +17,6 @@ from commands.demo_journey import Person
 from core.db import make_engine, reading
 from core.dicom.facts import needles, read_identity
 from core.dicom.part10 import open_part10
-from sqlalchemy import text
 from tests.nodes import free_layout, logs_of, until
 from tests.rawsearch import hits
 
@@ -51,6 +51,7 @@ def real_studies() -> dict[str, Study]:
 @dataclass
 class Ended:
     nodes: Running
+    who: Person
     cases: dict[str, str]
     flagged: dict[str, Study]
     unflagged: dict[str, Study]
@@ -71,10 +72,12 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
         pacs.store(content for study in studies.values() for content in study.files.values())
         peers = [{"name": "orthanc", "url": pacs.dicom_web}]
         (layout.keys("site") / "peers.json").write_text(json.dumps(peers))
-        cases = {uid: flag(nodes, uid, study) for uid, study in flagged.items()}
+        who = person(nodes, "admin")
+        cases = {uid: flag(who, uid, study) for uid, study in flagged.items()}
         for case_id in cases.values():
-            curate(nodes, case_id)
-        yield Ended(nodes, cases, flagged, {uid: s for uid, s in studies.items() if uid not in flagged})
+            curate(who, case_id)
+        yield Ended(nodes, who, cases, flagged, {uid: s for uid, s in studies.items() if uid not in flagged})
+        who.close()
 
 
 def person(nodes: Running, name: str) -> Person:
@@ -82,21 +85,13 @@ def person(nodes: Running, name: str) -> Person:
     return Person(paper["url"], name, paper["users"][name])
 
 
-def flag(nodes: Running, uid: str, study: Study) -> str:
-    token = {"Authorization": f"Bearer {nodes.papers['site']['tokens']['admin']}"}
+def flag(who: Person, uid: str, study: Study) -> str:
     body = {"chart_id": study.chart_id, "study_uid": uid, "domain": "liver"}
-    return str(admin(nodes).call("POST", "/api/v1/cases", json=body, headers=token)["id"])
+    return str(who.call("POST", "/api/v1/cases", json=body)["id"])
 
 
-def admin(nodes: Running) -> Person:
-    if not hasattr(nodes, "admin"):
-        nodes.admin = person(nodes, "admin")  # type: ignore[attr-defined]
-    return nodes.admin  # type: ignore[attr-defined, no-any-return]
-
-
-def curate(nodes: Running, case_id: str) -> None:
+def curate(who: Person, case_id: str) -> None:
     """A person's work on images that no generator knows: own rectangles where nothing is left to see, an ROI in what is left."""
-    who = admin(nodes)
 
     def arrived() -> dict[str, Any] | None:
         case = who.call("GET", f"/api/v1/cases/{case_id}")
@@ -160,7 +155,7 @@ def test_flagged_studies_come_bit_identical_and_unflagged_never(ended: Ended) ->
 
 
 def test_the_chain_ends_for_every_flagged_study(ended: Ended) -> None:
-    who = admin(ended.nodes)
+    who = ended.who
     ends: dict[str, str] = {}
     for uid, case_id in ended.cases.items():
 

@@ -18,7 +18,7 @@ VALUES = st.text(max_size=12) | st.integers(-(2**53), 2**53) | st.booleans() | s
 DETAIL = st.dictionaries(st.text(max_size=8), VALUES, max_size=4)
 
 
-def event(**changes: Any) -> AuditEvent:  # noqa: ANN401
+def event(**changes: Any) -> AuditEvent:
     facts: dict[str, Any] = {
         "id": 7, "seq": 3, "at": AT, "actor": "sato", "verb": "case.flag", "subject": "s", "before": None,
         "after": "QUEUED", "detail": {"n": 1}, "user_id": USER,
@@ -54,7 +54,7 @@ def test_the_zone_in_which_a_time_is_written_does_not_count() -> None:
 
 
 @given(DETAIL, st.randoms())
-def test_the_order_of_the_detail_does_not_count(detail: dict[str, Any], random: Any) -> None:  # noqa: ANN401
+def test_the_order_of_the_detail_does_not_count(detail: dict[str, Any], random: Any) -> None:
     """JSONB keeps no order; what comes back from it is hashed the same."""
     keys = list(detail)
     random.shuffle(keys)

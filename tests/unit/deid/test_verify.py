@@ -89,15 +89,15 @@ def test_disguises_in_bytes(form: str) -> None:
 
 
 @pytest.fixture
-def released(ultrasound: Dataset, part10: Callable[..., bytes], release_file: Callable[..., Any]) -> Any:  # noqa: ANN401
+def released(ultrasound: Dataset, part10: Callable[..., bytes], release_file: Callable[..., Any]) -> Any:
     return release_file(part10(ultrasound), needles=NEEDLES)
 
 
-def check(data: bytes, **options: Any) -> None:  # noqa: ANN401
+def check(data: bytes, **options: Any) -> None:
     verify.check_released(BytesIO(data), len(data), NEEDLES, **options)
 
 
-def test_a_clean_file_passes(released: Any, ultrasound: Dataset) -> None:  # noqa: ANN401
+def test_a_clean_file_passes(released: Any, ultrasound: Dataset) -> None:
     seen: list[int] = []
     check(released.file, original=ultrasound, decode=lambda data, fmt: seen.append(len(decode_stored(data, fmt))))
     assert seen == [48] and verify.find_leaks(released.file, NEEDLES) == []
@@ -115,13 +115,13 @@ def test_a_clean_file_passes(released: Any, ultrasound: Dataset) -> None:  # noq
     ],
     ids=["preamble", "identity", "text", "broken text", "behind the pixels"],
 )
-def test_what_is_put_in_later_is_found(released: Any, place: Callable[[bytes], bytes], reason: str) -> None:  # noqa: ANN401
+def test_what_is_put_in_later_is_found(released: Any, place: Callable[[bytes], bytes], reason: str) -> None:
     with pytest.raises(Refused, match=reason) as caught:
         check(place(released.file))
     assert "amada" not in caught.value.message and "Hanako" not in caught.value.message
 
 
-def rewritten(released: Any, change: Callable[[Dataset], object]) -> bytes:  # noqa: ANN401
+def rewritten(released: Any, change: Callable[[Dataset], object]) -> bytes:
     """The released file with one attribute changed, and everything else as it was."""
     from core.deid.release import write_file
 
@@ -159,18 +159,18 @@ def nested(ds: Dataset) -> None:
         (lambda ds: setattr(ds, "SOPClassUID", "1.2.840.10008.5.1.4.1.1.2"), "SOPClassUID"),
     ],
 )  # fmt: skip
-def test_the_structure_is_checked(released: Any, change: Callable[[Dataset], object], named: str) -> None:  # noqa: ANN401
+def test_the_structure_is_checked(released: Any, change: Callable[[Dataset], object], named: str) -> None:
     with pytest.raises(Held, match=named):
         check(rewritten(released, change))
 
 
-def test_the_original_uids_must_be_gone(released: Any, ultrasound: Dataset) -> None:  # noqa: ANN401
+def test_the_original_uids_must_be_gone(released: Any, ultrasound: Dataset) -> None:
     ultrasound.StudyInstanceUID = released.header.StudyInstanceUID
     with pytest.raises(Held, match="StudyInstanceUID"):
         check(released.file, original=ultrasound)
 
 
-def test_a_frame_that_does_not_decode_stops_the_file(released: Any) -> None:  # noqa: ANN401
+def test_a_frame_that_does_not_decode_stops_the_file(released: Any) -> None:
     def broken(_data: bytes, _fmt: object) -> None:
         raise Refused("A frame of the image cannot be decoded.")
 
@@ -178,13 +178,13 @@ def test_a_frame_that_does_not_decode_stops_the_file(released: Any) -> None:  # 
         check(released.file, decode=broken)
 
 
-def test_frames_are_checked_in_the_sandbox(released: Any) -> None:  # noqa: ANN401
+def test_frames_are_checked_in_the_sandbox(released: Any) -> None:
     from core.deid.frame_check import sandboxed_check
 
     class Inside:
         calls = 0
 
-        def call(self, target: str, params: Any, blobs: Any = ()) -> tuple[dict[str, Any], list[bytes]]:  # noqa: ANN401
+        def call(self, target: str, params: Any, blobs: Any = ()) -> tuple[dict[str, Any], list[bytes]]:
             assert target == "core.deid.frame_check:sandboxed_check"
             self.calls += 1
             return sandboxed_check(dict(params), list(blobs))
