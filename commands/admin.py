@@ -13,9 +13,9 @@ from core.errors import Malformed, NotFound
 from core.models.bank import Site
 from core.models.people import Role, User
 from core.models.transfer import SignedMessage
-from core.node import CentralNode, Node
+from core.node import CentralNode, Node, SiteNode
 from core.opening import open_node
-from core.package import central_keys, signing
+from core.package import central_keys, messages, signing
 from core.permissions import Actor
 from core.services import accounts
 from core.settings import load
@@ -129,10 +129,18 @@ def audit_verify(role: RoleOption, as_json: Annotated[bool, typer.Option("--json
 
 
 def exported_heads(node: Node) -> list[str]:
-    """Heads that left this node: the site's came back in signed receipts, central's lie in the bucket."""
+    """Heads that left this node: central's lie in the bucket, a site's came back in receipts that central signed.
+
+    Raises Refused when a receipt's signature does not fit: then somebody wrote into the table of messages too."""
     if isinstance(node, CentralNode):
         return [content.decode() for _, content in node.replica.named("audit/")]
+    if not isinstance(node, SiteNode):
+        return []
     with reading(node.engine) as session:
-        bodies = list(session.exec(select(SignedMessage.body).order_by(col(SignedMessage.n))))
-    heads = (json.loads(body).get("site_audit_head") for body in bodies)
+        rows = list(session.exec(select(SignedMessage).order_by(col(SignedMessage.n))))
+    opened = [
+        messages.open_message(row.body.encode(), row.signature, node.central.verify_key, site=node.site_code)
+        for row in rows
+    ]
+    heads = [getattr(message, "site_audit_head", None) for message in opened]
     return [head for head in heads if head and head != audit.GENESIS]

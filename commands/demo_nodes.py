@@ -226,7 +226,9 @@ def _machines(session: Session, layout: Layout, node: DemoNode) -> None:
 def start(layout: Layout, log_folder: Path) -> dict[str, NodeProcess]:
     """The doors and the workers, each a process of its own that ends with this one."""
     log_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    wanted = [(node, "serve") for node in layout.nodes] + [(node, "worker") for node in layout.nodes if node.role != "pacs"]
+    wanted = [(node, "serve") for node in layout.nodes] + [
+        (node, "worker") for node in layout.nodes if node.role != "pacs"
+    ]
     return {f"{node.name}-{verb}": launch(node, verb, log_folder) for node, verb in wanted}
 
 

@@ -25,7 +25,9 @@ class NodeProcess:
 
     def __init__(self, verb: str, role: str, env: Mapping[str, str], log: Path) -> None:
         warm_up()
-        self._process: BaseProcess = _context.Process(target=_run, args=(verb, role, dict(env), str(log)), name=f"{role}-{verb}")
+        self._process: BaseProcess = _context.Process(
+            target=_run, args=(verb, role, dict(env), str(log)), name=f"{role}-{verb}"
+        )
         self._process.start()
         self.pid = int(self._process.pid or 0)
 

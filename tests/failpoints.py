@@ -24,7 +24,11 @@ def _points(tree: ast.AST) -> Iterator[str]:
         if not isinstance(node, ast.Call):
             continue
         function = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        texts = [argument.value for argument in node.args if isinstance(argument, ast.Constant) and isinstance(argument.value, str)]
+        texts = [
+            argument.value
+            for argument in node.args
+            if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+        ]
         if function == "transaction" and texts:
             yield from (f"{texts[0]}:before-commit", f"{texts[0]}:after-commit")
         if function == "_transaction" and texts:
@@ -61,4 +65,6 @@ def of_routes() -> set[str]:
 def _opens(dependant: "object") -> bool:
     """Whether the request's session is among what a route depends on."""
     call = getattr(dependant, "call", None)
-    return getattr(call, "__name__", "") == "open_session" or any(_opens(d) for d in getattr(dependant, "dependencies", ()))
+    return getattr(call, "__name__", "") == "open_session" or any(
+        _opens(d) for d in getattr(dependant, "dependencies", ())
+    )

@@ -25,7 +25,12 @@ class BadPacs:
 
 
 def _values(**attributes: str) -> dict[str, Any]:
-    tags = {"study": ("0020000D", "UI"), "series": ("0020000E", "UI"), "sop": ("00080018", "UI"), "patient": ("00100020", "LO")}
+    tags = {
+        "study": ("0020000D", "UI"),
+        "series": ("0020000E", "UI"),
+        "sop": ("00080018", "UI"),
+        "patient": ("00100020", "LO"),
+    }
     return {tags[name][0]: {"vr": tags[name][1], "Value": [value]} for name, value in attributes.items()}
 
 
@@ -53,7 +58,9 @@ def running(pacs: BadPacs) -> Iterator[BadPacs]:
                 time.sleep(6)
                 self._send(200, "application/dicom+json", b"[]")
             elif path.endswith("/instances"):
-                listed = [_values(study=pacs.study_uid, series=pacs.series_uid, sop=uid) for uid in sorted(pacs.instances)]
+                listed = [
+                    _values(study=pacs.study_uid, series=pacs.series_uid, sop=uid) for uid in sorted(pacs.instances)
+                ]
                 self._json(listed if "offset=0" in self.path else [])
             elif path.endswith("/studies"):
                 self._json([_values(study=pacs.study_uid, patient=pacs.patient_id)] if "offset=0" in self.path else [])

@@ -48,7 +48,9 @@ def hits(folder: Path, values: Iterable[str]) -> list[str]:
     listing.write_bytes(b"\n".join(sorted(patterns(values))) + b"\n")
     try:
         command = ["grep", "-r", "-l", "-a", "-F", "-f", str(listing), str(folder)]
-        done = subprocess.run(command, env={"LC_ALL": "C", "PATH": os.environ["PATH"]}, capture_output=True, check=False)
+        done = subprocess.run(
+            command, env={"LC_ALL": "C", "PATH": os.environ["PATH"]}, capture_output=True, check=False
+        )
     finally:
         listing.unlink()
     assert done.returncode in {0, 1, 2}, done.stderr

@@ -67,7 +67,7 @@ def chores_of(node: Node) -> list[Chore]:
         chores += [
             Chore("retrieve.start", min(1.0, poll), lambda: _start_due(node)),
             Chore("poll", poll, lambda: send.poll(node)),
-            Chore("purge", min(HOUR, 60 * poll), lambda: _purge(node)),
+            Chore("purge", min(HOUR, 10 * poll), lambda: _purge(node)),
             Chore("sweep", HOUR, lambda: _sweep_site(node)),
         ]
     elif isinstance(node, CentralNode):

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
@@ -12,7 +11,6 @@ from uuid import UUID
 from sqlmodel import Session, func, select
 
 from core import audit, failpoints, jobs
-from core.clock import now_utc
 from core.db import reading, transaction
 from core.errors import Refused, Unavailable, WrongState
 from core.models.sitecase import CaseState
@@ -238,9 +236,3 @@ def _obey(node: SiteNode, session: Session, message: messages.Message) -> None:
             packages.schedule_purge(session, package, node.settings.purge_days)
     elif isinstance(message, messages.Replicated) and package.state == PackageState.ACCEPTED:
         packages.move(session, SYSTEM, package, PackageState.REPLICATED)
-
-
-def stale(node: SiteNode, session: Session) -> bool:
-    """Whether nothing signed came from central for 24 hours."""
-    last = session.exec(select(func.max(SignedMessage.created_at)).where(SignedMessage.site == node.site_code)).one()
-    return last is not None and now_utc() - last > timedelta(hours=24)

@@ -121,7 +121,9 @@ def test_nothing_outside_the_short_list_decodes_as_a_picture(done: Done, tmp_pat
     assert decodable(folder / "site", ("store/",)) == []
     assert decodable(folder / "relay") == []
     assert decodable(folder / "central", ("store/",)) == []
-    dicom = next((folder / "pacs" / "store").rglob("*/*/*"), None) or next(p for p in (folder / "pacs").rglob("*") if p.is_file())
+    dicom = next((folder / "pacs" / "store").rglob("*/*/*"), None) or next(
+        p for p in (folder / "pacs").rglob("*") if p.is_file()
+    )
     assert dicom is not None
     (tmp_path / "planted.bin").write_bytes(bytes(128) + b"DICM")
     assert decodable(tmp_path) == ["planted.bin"]

@@ -137,7 +137,10 @@ def _nothing_unreferenced(nodes: Running) -> None:
         store = open_store(node.settings.url_of_store(), "store")
         blobs.sweep(node.engine, store, receive.unreferenced_blobs, age_seconds=-1)
         with transaction(node.engine, "test") as session:
-            named = {row[0] for row in session.execute(text("SELECT sha256 FROM bank_image UNION SELECT sha256 FROM dataset_file"))}
+            named = {
+                row[0]
+                for row in session.execute(text("SELECT sha256 FROM bank_image UNION SELECT sha256 FROM dataset_file"))
+            }
         assert {sha256 for sha256, _ in store.listing()} == named
 
 

@@ -67,7 +67,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
     studies = real_studies()
     flagged = {uid: studies[uid] for uid in sorted(studies)[::2]}
     layout = free_layout(folder / "nodes")
-    layout.sites[0].env["SONOBANK_CHART_ID_WIDTH"] = "32"
+    layout.sites[0].env |= {"SONOBANK_CHART_ID_WIDTH": "32", "SONOBANK_PURGE_DAYS": "0"}
     with orthanc.running(folder / "orthanc") as pacs, running(layout) as nodes:
         pacs.store(content for study in studies.values() for content in study.files.values())
         peers = [{"name": "orthanc", "url": pacs.dicom_web}]
@@ -174,3 +174,15 @@ def test_no_value_of_the_real_files_is_left_anywhere(ended: Ended) -> None:
     folder = ended.nodes.layout.folder
     for name in ("site", "relay", "central", "bucket"):
         assert hits(folder / name, values) == [], name
+
+
+def test_identified_files_are_purged_once_central_has_accepted(ended: Ended) -> None:
+    def purged() -> bool | None:
+        cases = [ended.who.call("GET", f"/api/v1/cases/{case_id}") for case_id in ended.cases.values()]
+        sent = [case for case in cases if case["state"] == "REGISTERED"]
+        return True if sent and all(case["purged"] for case in sent) else None
+
+    until(purged, "the purge", 60)
+    case = next(c for c in (ended.who.call("GET", f"/api/v1/cases/{i}") for i in ended.cases.values()) if c["purged"])
+    kept = {path.name.split(".")[0] for path in (ended.nodes.layout.folder / "site" / "staging").rglob("*.sealed")}
+    assert not kept & {image["id"] for image in case["images"]}

@@ -43,7 +43,9 @@ def ana(node: SiteNode, name: str) -> object:
 @pytest.fixture
 def bad() -> Iterator[BadPacs]:
     study = make_study(3, "liver", "epiq", 2, 0)
-    pacs = BadPacs(study.patient.patient_id, study.accession, study.study_uid, str(study.instances[0].dataset.SeriesInstanceUID))
+    pacs = BadPacs(
+        study.patient.patient_id, study.accession, study.study_uid, str(study.instances[0].dataset.SeriesInstanceUID)
+    )
     pacs.instances = {str(i.dataset.SOPInstanceUID): to_bytes(i) for i in study.instances}
     with running(pacs):
         yield pacs
@@ -97,7 +99,9 @@ def test_flagged_studies_of_orthanc_come_complete_and_bit_identical(site: SiteNo
         ("cut", "broke off"),
     ],
 )
-def test_a_pacs_that_fails_is_said_plainly_and_asked_again(site: SiteNode, bad: BadPacs, fault: str, words: str) -> None:
+def test_a_pacs_that_fails_is_said_plainly_and_asked_again(
+    site: SiteNode, bad: BadPacs, fault: str, words: str
+) -> None:
     point_to(site, bad.url)
     actor = ana(site, f"fault-{fault}")
     bad.fault = fault
