@@ -61,11 +61,13 @@ class Source:
         files: dict[str, bytes] = {}
         outward = {image.image_id: uuid4() for image in self.record.images}
         for image in self.record.images:
-            names = {"sop_instance_uid": uid(), "study_uid": study, "series_uid": series}
+            instance = uid()
+            names = {"SOPInstanceUID": instance, "StudyInstanceUID": study, "SeriesInstanceUID": series}
             content = _rewritten(self.files[image.sha256], names, str(research_id), change)
             sha256 = hashlib.sha256(content).hexdigest()
             files[sha256] = content
-            facts = names | {"image_id": outward[image.image_id], "sha256": sha256, "size": len(content)}
+            facts: dict[str, object] = {"sop_instance_uid": instance, "study_uid": study, "series_uid": series}
+            facts |= {"image_id": outward[image.image_id], "sha256": sha256, "size": len(content)}
             images.append(image.model_copy(update=facts | changes))
         rois = tuple(
             roi.model_copy(update={"roi_id": uuid4(), "image_id": outward[roi.image_id]}) for roi in self.record.rois
@@ -101,8 +103,9 @@ class Source:
 
 def _rewritten(content: bytes, names: Mapping[str, str], research_id: str, change: Change) -> bytes:
     dataset = pydicom.dcmread(io.BytesIO(content))
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = names["sop_instance_uid"]
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = names["study_uid"], names["series_uid"]
+    for keyword in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
+        setattr(dataset, keyword, names[keyword])
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     dataset.PatientID = dataset.PatientName = research_id
     change(dataset)
     out = io.BytesIO()

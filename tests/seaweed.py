@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
-from botocore.config import Config
+from botocore.config import Config  # type: ignore[import-untyped]
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
 REGION = "us-east-1"
 READY_SECONDS = 60
@@ -33,7 +35,7 @@ class S3:
     def url(self, bucket: str) -> str:
         return f"s3://{bucket}?endpoint={self.endpoint}&region={REGION}"
 
-    def client(self):  # type: ignore[no-untyped-def]
+    def client(self) -> Any:
         """Somebody else's client, to look at what was stored and to damage it."""
         once = Config(retries={"max_attempts": 1}, s3={"addressing_style": "path"}, connect_timeout=2, read_timeout=10)
         return boto3.client(
@@ -88,8 +90,6 @@ def seaweed(folder: Path) -> Iterator[S3]:
 
 
 def _wait(s3: S3, process: "subprocess.Popen[bytes]") -> None:
-    from botocore.exceptions import BotoCoreError, ClientError
-
     deadline, client = time.monotonic() + READY_SECONDS, s3.client()
     try:
         while True:
@@ -108,7 +108,7 @@ def _wait(s3: S3, process: "subprocess.Popen[bytes]") -> None:
 
 def _free_ports(many: int) -> list[int]:
     """Ports that nobody uses. SeaweedFS takes port + 10000 for what it is not told, so they stay below."""
-    probes = []
+    probes: list[socket.socket] = []
     while len(probes) < many:
         probe = socket.socket()
         try:

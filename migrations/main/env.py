@@ -1,19 +1,18 @@
 """Alembic environment of the main tables; the queue's own tables are left to their own migrations."""
 
 import os
-from typing import Any
 
 from alembic import context
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, create_engine
 
 from core.models import metadata
 
 
-def include(object_: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:
+def include(item: object, name: str | None, kind: str, reflected: bool, compare_to: object) -> bool:
     return not (kind == "table" and name is not None and name.startswith("procrastinate_"))
 
 
-def run(connection: Any) -> None:
+def run(connection: Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=metadata,

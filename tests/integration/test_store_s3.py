@@ -107,7 +107,7 @@ def test_a_large_file_goes_there_and_back_in_flat_memory(s3: S3, bucket: str) ->
 _LARGE = """
 import hashlib, io, resource, sys
 from core.store import open_store
-store, size = open_store(sys.argv[1], "store"), 400
+store, size = open_store(sys.argv[1], "store"), 240
 class Zeros(io.RawIOBase):
     left = size << 20
     def read(self, count=-1):

@@ -1,14 +1,17 @@
 """Full disks, killed databases and links that are down: the work waits with a plain reason and ends by itself, once."""
 
+import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import psycopg
 import pytest
+from procrastinate.exceptions import ConnectorException
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
@@ -20,6 +23,7 @@ from core.errors import Unavailable
 from ml.phantom import PhantomStudy, make_study
 from tests.nodes import end, free_layout, logs_of, until
 from tests.troubles import fill, free, kill_database, small_disk, wait_for_another_postmaster
+from workers import runner
 
 pytestmark = pytest.mark.slow
 SITE_DISK_MB = 260
@@ -187,6 +191,31 @@ def _unfinished(nodes: Running) -> int:
     """Jobs that wait, run or failed anywhere; a job that a killed database left behind counts."""
     unfinished = "SELECT count(*) FROM procrastinate_jobs WHERE status <> 'succeeded'"
     return sum(count(nodes, name, unfinished) for name in ("site", "relay", "central"))
+
+
+def test_the_end_of_a_job_is_said_until_the_database_hears_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[int] = []
+
+    async def no_wait(seconds: float) -> None:
+        return
+
+    def hears_after(deaf: int, cause: Exception) -> Callable[[], Awaitable[None]]:
+        said.clear()
+
+        async def say() -> None:
+            said.append(len(said))
+            if said[-1] < deaf:
+                raise ConnectorException from cause
+
+        return say
+
+    monkeypatch.setattr("workers.runner.asyncio.sleep", no_wait)
+    asyncio.run(runner._insist(hears_after(3, psycopg.OperationalError())))
+    assert len(said) == 4
+    asyncio.run(runner._insist(hears_after(3, psycopg.errors.RaiseException())))
+    assert len(said) == 1, "the server knows no such job any longer: only its answer was lost"
+    with pytest.raises(ConnectorException):  # the worker ends, and the next one rescues its jobs
+        asyncio.run(runner._insist(hears_after(10**6, psycopg.OperationalError())))
 
 
 def test_a_full_disk_makes_the_work_wait(nodes: Running) -> None:

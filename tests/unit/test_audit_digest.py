@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -31,7 +31,7 @@ def event(**changes: Any) -> AuditEvent:
     [
         {"id": 8}, {"seq": 4}, {"at": AT + timedelta(microseconds=1)}, {"actor": "Sato"}, {"verb": "case.flags"},
         {"subject": ""}, {"before": ""}, {"before": "QUEUED"}, {"after": None}, {"after": ""}, {"detail": {"n": 2}},
-        {"detail": {}}, {"detail": {"n": "1"}}, {"detail": {"n": True}}, {"user_id": None}, {"user_id": uuid4()},
+        {"detail": {}}, {"detail": {"n": "1"}}, {"detail": {"n": True}}, {"user_id": None}, {"user_id": UUID(int=7)},
     ],
     ids=str,
 )  # fmt: skip

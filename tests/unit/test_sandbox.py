@@ -145,7 +145,7 @@ def test_a_child_that_has_used_up_its_time_is_replaced() -> None:
         pid = child_pid(pool)
         pool._cpu = 0
         pool.call(DECODE, PARAMS, [b"123456"])
-        assert not is_alive(pid)
+        wait_until_gone(pid)
         assert pool.call(DECODE, PARAMS, [b"123456"])[1] == [b"123456"]
 
 

@@ -62,7 +62,7 @@ def test_a_flipped_bit_of_the_ciphertext_is_refused_twice(place: int, bit: int) 
         opened(PACKED, bytes(body))
 
 
-@pytest.mark.parametrize("cut", [0, 1, 20, 200, len(PACKED.ciphertext) - 1])
+@pytest.mark.parametrize("cut", [0, 1, 20, 200, -1])
 def test_a_truncated_ciphertext_is_refused(cut: int) -> None:
     with pytest.raises(Refused):
         envelope.check_ciphertext(io.BytesIO(PACKED.ciphertext[:cut]), PACKED.facts)

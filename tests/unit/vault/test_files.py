@@ -76,7 +76,7 @@ def test_every_changed_byte_of_a_small_file_is_noticed(tmp_path: Path) -> None:
 
 
 @SLOW
-@given(place=st.integers(0, HEADER + 3 * SEALED_CHUNK - 100), flip=st.integers(1, 255))
+@given(place=st.integers(0, HEADER + 3 * SEALED_CHUNK - 101), flip=st.integers(1, 255))
 def test_every_changed_byte_of_a_large_file_is_noticed(tmp_path: Path, place: int, flip: int) -> None:
     path = written(tmp_path / "f", NOISE[: 3 * CHUNK_BYTES - 100])
     sealed = bytearray(path.read_bytes())
