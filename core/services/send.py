@@ -105,17 +105,13 @@ def send(node: SiteNode, package_id: UUID) -> None:
         if package.state not in {PackageState.STAGED, PackageState.SEND_FAILED}:
             return
     try:
-        with node.outbox(package_id).open("rb") as file, next_node(node) as relay:
+        with node.outbox(package_id).open("rb") as file:
             if not packages.is_out(package):  # else only the relay's answer is missing
                 _may_leave(node, package, file)
-            relay.deliver(
-                node.site_code,
-                package.id,
-                package.header or "",
-                package.signature or "",
-                _reader(node, package_id, file),
-                package.size or 0,
-            )
+            read = _reader(node, package_id, file)
+            header, signature = package.header or "", package.signature or ""
+            with next_node(node) as relay:
+                relay.deliver(node.site_code, package.id, header, signature, read, package.size or 0)
         failpoints.hit("send.delivered:after")
     except Unavailable as trouble:
         _failed(node, package_id, trouble.message)
