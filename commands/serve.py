@@ -1,7 +1,9 @@
 """Serve one node over HTTP."""
 
-import logging
+import signal
 import socket
+import sys
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -19,22 +21,22 @@ def serve(role: Annotated[str, typer.Option(help="site, relay, central or pacs")
     settings = load(role=role)
     logs.configure(settings.log_level)
     check_port(settings.host, settings.listen_port)
-    config = uvicorn.Config(
-        create_app(settings, lambda: open_node(settings)),
-        host=settings.host,
-        port=settings.listen_port,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        date_header=False,
-        timeout_graceful_shutdown=10,
-        timeout_keep_alive=30,
-    )
-    server = uvicorn.Server(config)
-    server.run()
-    if not server.started:
-        raise BadConfiguration("The node could not start; the log above says why.")
-    logging.getLogger(__name__).info("stopped")
+    # uvicorn raises the signal that stopped it once more; as an exit it lets the node be closed in order.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+    with open_node(settings) as node:
+        config = uvicorn.Config(
+            create_app(settings, lambda: nullcontext(node)),
+            host=settings.host,
+            port=settings.listen_port,
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            date_header=False,
+            timeout_graceful_shutdown=10,
+            timeout_keep_alive=30,
+        )
+        uvicorn.Server(config).run()
 
 
 def check_port(host: str, port: int) -> None:
