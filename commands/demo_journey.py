@@ -48,7 +48,11 @@ class Person:
 
     def __init__(self, url: str, name: str, password: str) -> None:
         self._client = httpx2.Client(base_url=url, timeout=60, trust_env=False)
-        token = self.call("POST", "/api/v1/login", json={"name": name, "password": password})["token"]
+        try:
+            token = self.call("POST", "/api/v1/login", json={"name": name, "password": password})["token"]
+        except Unavailable:
+            self.close()
+            raise
         self._client.headers["Authorization"] = f"Bearer {token}"
 
     def close(self) -> None:

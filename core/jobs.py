@@ -5,7 +5,10 @@ Job arguments are row ids only: they are stored in the clear."""
 from typing import Final
 
 import procrastinate
+from procrastinate.exceptions import ConnectorException
 from sqlmodel import Session
+
+from core.errors import Unavailable
 
 # One queue per kind of work, so that a slow PACS never holds up a release.
 QUEUES: Final = ("retrieve", "pixels", "transfer", "central")
@@ -20,4 +23,7 @@ def enqueue(session: Session, task: str, queue: str, *, key: str, in_seconds: in
     `key` names the thing worked on: jobs of one key run one after another. A job is idempotent, so a second one is harmless."""
     connection = session.connection().connection.driver_connection
     delay = {"schedule_in": {"seconds": in_seconds}} if in_seconds else {}
-    _deferring.configure_task(task, queue=queue, lock=key, connection=connection, **delay).defer(**ids)  # type: ignore[arg-type]
+    try:
+        _deferring.configure_task(task, queue=queue, lock=key, connection=connection, **delay).defer(**ids)  # type: ignore[arg-type]
+    except ConnectorException:
+        raise Unavailable("The database does not answer; the work waits and is tried again.") from None

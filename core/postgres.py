@@ -262,6 +262,9 @@ class EmbeddedPostgres:
             except (BadConfiguration, Unavailable) as error:
                 _log.error("%s", error.message)
                 pause = 15.0
+            except OSError:
+                _log.error("The embedded database cannot be started: is there room on its disk?")
+                pause = 15.0
 
 
 def _is_free(port: int) -> bool:

@@ -41,7 +41,9 @@ def move(session: Session, actor: Actor, case: SiteCase, to: CaseState, **detail
 
 def locked(session: Session, case_id: UUID) -> SiteCase:
     """The case, locked until the end of the transaction."""
-    case = session.exec(select(SiteCase).where(SiteCase.id == case_id).with_for_update()).first()
+    # What this session saw of the case before the lock may be old.
+    statement = select(SiteCase).where(SiteCase.id == case_id).with_for_update()
+    case = session.exec(statement.execution_options(populate_existing=True)).first()
     if case is None:
         raise NotFound
     return case

@@ -57,7 +57,7 @@ class NextNode:
             response = self._client.request(method, path, **options)
         except httpx2.HTTPError:
             raise Unavailable("The next node cannot be reached; it is tried again.") from None
-        if response.status_code in {409, 422}:
+        if response.status_code == 422:
             raise Refused(_detail(response))
         if response.status_code >= 300:
             raise Unavailable(f"The next node answers with {response.status_code}; it is tried again.")
