@@ -67,7 +67,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
     studies = real_studies()
     flagged = {uid: studies[uid] for uid in sorted(studies)[::2]}
     layout = free_layout(folder / "nodes")
-    layout.sites[0].env |= {"SONOBANK_CHART_ID_WIDTH": "32", "SONOBANK_PURGE_DAYS": "0"}
+    layout.sites[0].env.update({"SONOBANK_CHART_ID_WIDTH": "32", "SONOBANK_PURGE_DAYS": "0"})
     with orthanc.running(folder / "orthanc") as pacs, running(layout) as nodes:
         pacs.store(content for study in studies.values() for content in study.files.values())
         peers = [{"name": "orthanc", "url": pacs.dicom_web}]
