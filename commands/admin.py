@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 
 from core import audit
 from core.db import reading, transaction
-from core.errors import Malformed, NotFound
+from core.errors import Malformed, NotFound, Refused
 from core.models.bank import Site
 from core.models.people import Role, User
 from core.models.transfer import SignedMessage
@@ -116,8 +116,8 @@ def token_create(
 def audit_verify(role: RoleOption, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
     """Walk the audit chain; exit 1 when an event was altered, deleted, reordered, or the chain cut or rewritten."""
     with open_node(load(role=role)) as node:
-        heads = exported_heads(node)
-        findings = audit.verify(node.engine, heads)
+        heads, forged = exported_heads(node)
+        findings = forged + audit.verify(node.engine, heads)
     if as_json:
         print(json.dumps([finding.__dict__ for finding in findings]))
     for finding in findings if not as_json else []:
@@ -128,19 +128,25 @@ def audit_verify(role: RoleOption, as_json: Annotated[bool, typer.Option("--json
         print(f"the chain holds; {len(heads)} exported heads are in it")
 
 
-def exported_heads(node: Node) -> list[str]:
-    """Heads that left this node: central's lie in the bucket, a site's came back in receipts that central signed.
-
-    Raises Refused when a receipt's signature does not fit: then somebody wrote into the table of messages too."""
+def exported_heads(node: Node) -> tuple[list[str], list[audit.Finding]]:
+    """(heads that left this node, forged receipts): central's lie in the bucket, a site's came back signed by central."""
     if isinstance(node, CentralNode):
-        return [content.decode() for _, content in node.replica.named("audit/")]
+        return [content.decode() for _, content in node.replica.named("audit/")], []
     if not isinstance(node, SiteNode):
-        return []
+        return [], []
     with reading(node.engine) as session:
         rows = list(session.exec(select(SignedMessage).order_by(col(SignedMessage.n))))
-    opened = [
-        messages.open_message(row.body.encode(), row.signature, node.central.verify_key, site=node.site_code)
-        for row in rows
-    ]
-    heads = [getattr(message, "site_audit_head", None) for message in opened]
-    return [head for head in heads if head and head != audit.GENESIS]
+    heads, forged = [], []
+    for row in rows:
+        try:
+            message = messages.open_message(
+                row.body.encode(), row.signature, node.central.verify_key, site=node.site_code
+            )
+        except Refused:
+            forged.append(
+                audit.Finding("forged receipt", row.n, f"message {row.n} was not signed by central as it stands")
+            )
+            continue
+        head = getattr(message, "site_audit_head", None)
+        heads += [head] if head and head != audit.GENESIS else []
+    return heads, forged

@@ -18,7 +18,7 @@ from core import audit
 from core.db import make_engine, transaction
 from core.models.audit import AuditEvent
 from core.models.transfer import SignedMessage
-from core.package import central_keys
+from core.package import central_keys, messages, signing
 from core.permissions import Actor
 from core.store import open_store
 from core.vault import create_keys
@@ -253,7 +253,8 @@ class TestCommand:
     def verify(
         self, postgres: ScratchPostgres, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> Callable[..., "tuple[int, str]"]:
-        central_keys.create(tmp_path / "keys", demo=False)
+        keys = central_keys.create(tmp_path / "keys", demo=False)
+        (tmp_path / "central-public.json").write_text(keys.public().dump())
         create_keys(tmp_path / "keys" / "site")
         given = {
             "SONOBANK_DATA_DIR": str(tmp_path / "var"),
@@ -261,6 +262,7 @@ class TestCommand:
             "SONOBANK_DATABASE_URL": postgres.url(database),
             "SONOBANK_VAULT_DATABASE_URL": postgres.vault_url(database),
             "SONOBANK_SITE_CODE": "KYOTO01",
+            "SONOBANK_CENTRAL_KEYS_FILE": str(tmp_path / "central-public.json"),
         }
         for name, value in given.items():
             monkeypatch.setenv(name, value)
@@ -300,13 +302,21 @@ class TestCommand:
         assert code == 1 and output.startswith("cut or rewritten: the exported head ")
 
     def test_the_site_looks_for_its_heads_in_the_receipts(
-        self, verify: Callable[..., "tuple[int, str]"], tamper: Superuser, engine: Engine
+        self, verify: Callable[..., "tuple[int, str]"], tamper: Superuser, engine: Engine, tmp_path: Path
     ) -> None:
+        signer = central_keys.load(tmp_path / "keys", tmp_path / "var").signer
+        receipt = messages.Receipt(
+            kind="receipt", site="KYOTO01", key_id=signing.key_id(signer.public_key()), n=1, package_id=uuid4(), case_version=1,
+            ciphertext_sha256="0" * 64, verdict="ACCEPTED", reasons=(), site_audit_head=head_of(engine),
+        )  # fmt: skip
+        body, signature = messages.seal_message(receipt, signer)
         with transaction(engine, "test.receipt") as session:
-            body = json.dumps({"kind": "receipt", "site_audit_head": head_of(engine)})
-            session.add(SignedMessage(site="KYOTO01", n=1, body=body, signature="00"))
-            session.add(SignedMessage(site="KYOTO01", n=2, body=json.dumps({"kind": "heartbeat"}), signature="00"))
+            session.add(SignedMessage(site="KYOTO01", n=1, body=body.decode(), signature=signature))
         assert verify("site") == (0, "the chain holds; 1 exported heads are in it\n")
         tamper().execute("DELETE FROM audit_event WHERE seq > 11")
         code, output = verify("site", "--json")
         assert code == 1 and [finding["kind"] for finding in json.loads(output)] == ["cut or rewritten"]
+        with transaction(engine, "test.receipt") as session:
+            session.exec(select(SignedMessage)).one().signature = "0" * 128
+        code, output = verify("site", "--json")
+        assert code == 1 and "forged receipt" in [finding["kind"] for finding in json.loads(output)]
