@@ -134,10 +134,13 @@ def _pull(nodes: Running, orthanc: Orthanc, charts: list[tuple[str, str, str]]) 
         person.call("POST", "/api/v1/cases", json={"chart_id": chart, "accession": accession, "domain": "liver"})["id"]
         for chart, accession, _ in charts
     ]
-    while any(person.call("GET", f"/api/v1/cases/{case_id}")["state"] != "CURATING" for case_id in ids):
+    left = set(ids)
+    while left:
+        arrived = person.call("GET", "/api/v1/cases", params={"state": "CURATING", "limit": 500})["cases"]
+        left -= {case["id"] for case in arrived}
         if time.monotonic() - begun > 300:
             raise Malformed("the retrieval took more than 300 s")
-        time.sleep(0.2)
+        time.sleep(0.25)
     return round(len(ids) * INSTANCES_PER_STUDY / (time.monotonic() - begun), 1)
 
 

@@ -2,7 +2,7 @@
 
 Job arguments are row ids only: they are stored in the clear."""
 
-from typing import Final
+from typing import Any, Final
 
 import procrastinate
 from procrastinate.exceptions import ConnectorException
@@ -22,8 +22,10 @@ def enqueue(session: Session, task: str, queue: str, *, key: str, in_seconds: in
 
     `key` names the thing worked on: jobs of one key run one after another. A job is idempotent, so a second one is harmless."""
     connection = session.connection().connection.driver_connection
-    delay = {"schedule_in": {"seconds": in_seconds}} if in_seconds else {}
+    # A retrieval has its window; masks can be made by day.
+    delay: dict[str, Any] = {"priority": 10 if task == "retrieve" else 0}
+    delay |= {"schedule_in": {"seconds": in_seconds}} if in_seconds else {}
     try:
-        _deferring.configure_task(task, queue=queue, lock=key, connection=connection, **delay).defer(**ids)  # type: ignore[arg-type]
+        _deferring.configure_task(task, queue=queue, lock=key, connection=connection, **delay).defer(**ids)
     except ConnectorException:
         raise Unavailable("The database does not answer; the work waits and is tried again.") from None

@@ -1,6 +1,8 @@
 """Masks: propose rectangles, write the candidate, show it, confirm its digest. A change voids the confirmation."""
 
+import json
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +12,7 @@ from core import audit, jobs
 from core.clock import now_utc
 from core.db import transaction
 from core.deid import candidate as candidates
-from core.deid.masks import DeviceFacts, Rect, propose
+from core.deid.masks import DeviceFacts, Proposal, Rect, propose
 from core.dicom.part10 import Part10, frame_bytes, open_part10
 from core.errors import Conflict, Malformed, Refused, WrongState
 from core.models.curation import MASK_MOVES, ImageMask, MaskState, MaskView
@@ -24,6 +26,7 @@ from core.services.facts import regions_of
 from core.vault import SealedReader
 
 MOST_RECTS = 64
+_DEVICE = ("manufacturer", "model", "software", "rows", "columns", "image_type", "modality", "sop_class_uid", "regions")
 
 
 def kind_of(mask_revision: int) -> str:
@@ -60,11 +63,16 @@ def make_candidate(node: SiteNode, image_id: UUID) -> None:
         audit.record(session, SYSTEM, "mask.candidate", mask.id, revision=mask.revision)
 
 
+@lru_cache(maxsize=256)
+def _proposal(facts: str) -> Proposal:
+    """One proposal for all images of one device, size and layout; asking every rule takes 10 ms."""
+    known = json.loads(facts)
+    return propose(DeviceFacts.of(known), regions_of(known))
+
+
 def propose_mask(session: Session, image: SiteImage) -> ImageMask:
     """The first proposal for an image, by its device's rule and its ultrasound regions."""
-    facts = image.facts
-    device = DeviceFacts.of(facts)
-    proposal = propose(device, regions_of(facts))
+    proposal = _proposal(json.dumps({name: image.facts.get(name) for name in _DEVICE}))
     mask = ImageMask(
         image_id=image.id,
         revision=1,

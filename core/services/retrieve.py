@@ -1,6 +1,8 @@
 """Pull a flagged study from the PACS: only in a low-load window, resumable, complete or not at all."""
 
+import hashlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -23,10 +25,10 @@ from core.queries import cases as queries
 from core.services import cases, masks, windows
 from core.services.facts import stored_facts
 from core.settings import Settings, read_secret
-from core.store import sha256_of
 from core.vault import Identity, InstanceIdentityIn
 
 LONGEST_BACK_OFF: Final = 3600
+CHECK_SECONDS: Final = 1.0  # how soon a closed window or a cancelled case stops a retrieval
 STUDY_UID, SERIES_UID, SOP_UID, PATIENT_ID = "0020000D", "0020000E", "00080018", "00100020"
 _FOR_RETRIEVAL: Final = "retrieve"
 
@@ -38,6 +40,16 @@ class Listed:
     study_uid: str
     series_uid: str
     sop_uid: str
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """One staged instance: its new id, its number in the case, what was listed, and the SHA-256 of its bytes."""
+
+    image_id: UUID
+    number: int
+    listed: Listed
+    sha256: bytes
 
 
 class NotNow(Unavailable):
@@ -136,23 +148,46 @@ def list_study(node: SiteNode, peer: DicomWebPeer, identity: Identity) -> list[L
 
 
 def _pull_missing(node: SiteNode, peer: DicomWebPeer, case_id: UUID, listed: list[Listed]) -> None:
-    spacing = 1 / node.settings.retrieve_per_second
+    spacing, checked = 1 / node.settings.retrieve_per_second, -CHECK_SECONDS
+    is_resumed = bool(node.vault.known_instances(case_id))
+    learned: set[object] = set()
     for number, instance in enumerate(listed, 1):
-        with reading(node.engine) as session:
-            if not _may_go_on(node.settings, session, case_id):
-                raise NotNow(
-                    "The low-load window has closed or the retrieval was cancelled; it goes on in the next window."
-                )
-            known = node.vault.has_instance(case_id, instance.sop_uid)
-            if known and session.get(SiteImage, known):
-                continue
         begun = time.monotonic()
-        image_id = known or uuid7()
-        if not (known and node.staging.exists(image_id, "original")):
+        if begun - checked >= CHECK_SECONDS:
+            checked = begun
+            _check_may_go_on(node, case_id)
+        known = node.vault.has_instance(case_id, instance.sop_uid) if is_resumed else None
+        if known and _has_row(node, known):
+            continue
+        image_id, digest = known or uuid7(), hashlib.sha256()
+        if known and node.staging.exists(image_id, "original"):
+            with node.staging.open(image_id, "original") as reader:
+                digest = hashlib.file_digest(reader, "sha256")
+        else:
             with peer.instance(instance.study_uid, instance.series_uid, instance.sop_uid) as pieces:
-                node.staging.put(image_id, "original", pieces)
-        _take_in(node, case_id, image_id, number, instance)
+                node.staging.put(image_id, "original", _hashed(pieces, digest))
+        _take_in(node, case_id, Arrived(image_id, number, instance, digest.digest()), learned)
         time.sleep(max(0.0, spacing - (time.monotonic() - begun)))
+
+
+def _hashed(pieces: Iterator[bytes], digest: "hashlib._Hash") -> Iterator[bytes]:
+    for piece in pieces:
+        digest.update(piece)
+        yield piece
+
+
+def _has_row(node: SiteNode, image_id: UUID) -> bool:
+    with reading(node.engine) as session:
+        return session.get(SiteImage, image_id) is not None
+
+
+def _check_may_go_on(node: SiteNode, case_id: UUID) -> None:
+    """Raise NotNow when the window has closed or somebody cancelled."""
+    with reading(node.engine) as session:
+        if not _may_go_on(node.settings, session, case_id):
+            raise NotNow(
+                "The low-load window has closed or the retrieval was cancelled; it goes on in the next window."
+            )
 
 
 def _may_go_on(settings: Settings, session: Session, case_id: UUID) -> bool:
@@ -161,11 +196,13 @@ def _may_go_on(settings: Settings, session: Session, case_id: UUID) -> bool:
     return open_window and case is not None and case.state == CaseState.RETRIEVING
 
 
-def _take_in(node: SiteNode, case_id: UUID, image_id: UUID, number: int, listed: Listed) -> None:
+def _take_in(node: SiteNode, case_id: UUID, arrived: Arrived, learned: set[object]) -> None:
     """Staged bytes -> vault row -> image row, each safe to repeat."""
+    image_id, listed = arrived.image_id, arrived.listed
     with node.staging.open(image_id, "original") as reader:
-        digest, _ = sha256_of(reader)
-        image = SiteImage(id=image_id, case_id=case_id, number=number, state=ImageState.STAGED, size=reader.size)
+        image = SiteImage(
+            id=image_id, case_id=case_id, number=arrived.number, state=ImageState.STAGED, size=reader.size
+        )
         identity: InstanceIdentity | None = None
         try:
             part10 = open_part10(reader, reader.size)
@@ -177,9 +214,9 @@ def _take_in(node: SiteNode, case_id: UUID, image_id: UUID, number: int, listed:
                 image.frames, image.rows, image.columns = part10.pixel.frames, part10.pixel.rows, part10.pixel.columns
         except Refused as refusal:
             image.state, image.reason = ImageState.REFUSED, refusal.message
-    node.vault.seal_instance(image_id, case_id, _sealed(listed, identity, digest, image.size))
+    node.vault.seal_instance(image_id, case_id, _sealed(listed, identity, arrived.sha256, image.size))
     if identity is not None:
-        _learn(node, case_id, identity)
+        _learn(node, case_id, identity, learned)
     with transaction(node.engine, "retrieve.instance") as session:
         if session.get(SiteImage, image_id) is None:
             session.add(image)
@@ -189,25 +226,23 @@ def _take_in(node: SiteNode, case_id: UUID, image_id: UUID, number: int, listed:
         node.staging.delete_case([image_id])
 
 
-def _sealed(listed: Listed, identity: InstanceIdentity | None, digest: str, size: int) -> InstanceIdentityIn:
+def _sealed(listed: Listed, identity: InstanceIdentity | None, sha256: bytes, size: int) -> InstanceIdentityIn:
     return InstanceIdentityIn(
         sop_uid=listed.sop_uid,
         series_uid=listed.series_uid,
         extra=identity.as_dict() if identity else {},
-        sha256=bytes.fromhex(digest),
+        sha256=sha256,
         size=size,
     )
 
 
-def _learn(node: SiteNode, case_id: UUID, identity: InstanceIdentity) -> None:
+def _learn(node: SiteNode, case_id: UUID, identity: InstanceIdentity, learned: set[object]) -> None:
     """The vault learns from the images what the flag did not say: verification needs every value of this patient."""
-    node.vault.learn(
-        case_id,
-        study_uid=identity.study_uid,
-        accession=identity.accession,
-        names=identity.patient_name,
-        birth_date=identity.birth_date,
-    )
+    said = (identity.study_uid, identity.accession, identity.patient_name, identity.birth_date)
+    if said not in learned:
+        study_uid, accession, names, birth_date = said
+        node.vault.learn(case_id, study_uid=study_uid, accession=accession, names=names, birth_date=birth_date)
+        learned.add(said)
 
 
 def _finish(node: SiteNode, case_id: UUID) -> None:
