@@ -26,6 +26,8 @@ from core.settings import PORTS, Settings, load
 from core.vault import create_keys, load_keys, migrate
 
 _YEAR: Final = timedelta(days=365)
+# A site parses and seals what it pulls: one Python process keeps one core busy.
+WORKERS: Final = {"pacs": 0, "site": 2, "relay": 1, "central": 1}
 _HUMANS: Final = tuple(role for role in Role if role is not Role.MACHINE)
 PEOPLE: Final[dict[str, dict[str, tuple[Role, ...]]]] = {
     "site": {
@@ -226,10 +228,16 @@ def _machines(session: Session, layout: Layout, node: DemoNode) -> None:
 def start(layout: Layout, log_folder: Path) -> dict[str, NodeProcess]:
     """The doors and the workers, each a process of its own that ends with this one."""
     log_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    wanted = [(node, "serve") for node in layout.nodes] + [
-        (node, "worker") for node in layout.nodes if node.role != "pacs"
-    ]
-    return {f"{node.name}-{verb}": launch(node, verb, log_folder) for node, verb in wanted}
+    return {name: launch(*wanted, log_folder) for name, wanted in programs(layout).items()}
+
+
+def programs(layout: Layout) -> dict[str, tuple[DemoNode, str]]:
+    """{process name: (node, verb)}: a door for each node, and its workers."""
+    wanted = {f"{node.name}-serve": (node, "serve") for node in layout.nodes}
+    for node in layout.nodes:
+        for number in range(1, WORKERS[node.role] + 1):
+            wanted[f"{node.name}-worker" + (f"-{number}" if number > 1 else "")] = (node, "worker")
+    return wanted
 
 
 def launch(node: DemoNode, verb: str, log_folder: Path) -> NodeProcess:

@@ -16,9 +16,9 @@ _CHAIN: Final = """
     api.pick api.put_content api.rois api.save_form api.store api.studies audit.now audit.seal forward.done
     forward.dropped freeze.done mask.candidate mask.propose mirror.message pack.staged poll.obey purge
     receive.accept receive.dropped release.complete release.identities release.image replicate.done
-    replicate.image replicate.reconcile retrieve.finish retrieve.instance retrieve.listed retrieve.start
+    replicate.image replicate.reconcile retrieve.finish retrieve.instances retrieve.listed retrieve.start
     send.chunk send.done stow.instance sweep.staging vault.find vault.has-instance
-    vault.is-opted-out vault.learn vault.link vault.needles vault.reveal vault.seal vault.seal-instance
+    vault.is-opted-out vault.learn vault.link vault.needles vault.reveal vault.seal vault.seal-instances
     vault.study-moment
 """.split()
 # Transactions of troubles, corrections and other desks.

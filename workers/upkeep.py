@@ -11,7 +11,6 @@ from procrastinate.exceptions import ConnectorException
 from sqlmodel import select
 
 from core import audit
-from core.clock import now_utc
 from core.db import transaction
 from core.errors import AppError
 from core.models.sitecase import SiteImage
@@ -65,7 +64,7 @@ def chores_of(node: Node) -> list[Chore]:
     poll = node.settings.poll_seconds
     if isinstance(node, SiteNode):
         chores += [
-            Chore("retrieve.start", min(1.0, poll), lambda: _start_due(node)),
+            Chore("retrieve.start", min(1.0, poll), lambda: retrieve.start_waiting(node)),
             Chore("poll", poll, lambda: send.poll(node)),
             Chore("purge", min(HOUR, 10 * poll), lambda: _purge(node)),
             Chore("sweep", HOUR, lambda: _sweep_site(node)),
@@ -79,11 +78,6 @@ def chores_of(node: Node) -> list[Chore]:
     elif node.settings.role == "relay":
         chores.append(Chore("mirror", poll, lambda: forward.mirror_messages(node)))
     return chores
-
-
-def _start_due(node: SiteNode) -> int:
-    with transaction(node.engine, "retrieve.start") as session:
-        return retrieve.start_due(session, node.settings, now_utc())
 
 
 def _purge(node: SiteNode) -> None:

@@ -12,7 +12,8 @@ from core import audit, jobs
 from core.clock import now_utc
 from core.db import transaction
 from core.deid import candidate as candidates
-from core.deid.masks import DeviceFacts, Proposal, Rect, propose
+from core.deid.masks import DeviceFacts, Proposal, Rect
+from core.deid.masks import propose as propose_rects
 from core.dicom.part10 import Part10, frame_bytes, open_part10
 from core.errors import Conflict, Malformed, Refused, WrongState
 from core.models.curation import MASK_MOVES, ImageMask, MaskState, MaskView
@@ -48,7 +49,7 @@ def make_candidate(node: SiteNode, image_id: UUID) -> None:
         image = session.get(SiteImage, image_id)
         if image is None or image.state != ImageState.STAGED or not image.frames:
             return
-        mask = queries.current_mask(session, image_id) or propose_mask(session, image)
+        mask = queries.current_mask(session, image_id) or propose(session, [image])[0]
         if mask.digest or mask.hold or session.get_one(SiteCase, image.case_id).state != CaseState.CURATING:
             return
     try:
@@ -67,13 +68,21 @@ def make_candidate(node: SiteNode, image_id: UUID) -> None:
 def _proposal(facts: str) -> Proposal:
     """One proposal for all images of one device, size and layout; asking every rule takes 10 ms."""
     known = json.loads(facts)
-    return propose(DeviceFacts.of(known), regions_of(known))
+    return propose_rects(DeviceFacts.of(known), regions_of(known))
 
 
-def propose_mask(session: Session, image: SiteImage) -> ImageMask:
-    """The first proposal for an image, by its device's rule and its ultrasound regions."""
+def propose(session: Session, images: Sequence[SiteImage]) -> list[ImageMask]:
+    """The first proposal for each image, by its device's rule and its ultrasound regions."""
+    made = [_first_mask(image) for image in images]
+    session.add_all(made)
+    for mask in made:
+        audit.record(session, SYSTEM, "mask.proposed", mask.id, after=MaskState.PROPOSED, revision=1)
+    return made
+
+
+def _first_mask(image: SiteImage) -> ImageMask:
     proposal = _proposal(json.dumps({name: image.facts.get(name) for name in _DEVICE}))
-    mask = ImageMask(
+    return ImageMask(
         image_id=image.id,
         revision=1,
         state=MaskState.PROPOSED,
@@ -83,10 +92,6 @@ def propose_mask(session: Session, image: SiteImage) -> ImageMask:
         rule_version=proposal.rule_version,
         must_look=proposal.must_look,
     )
-    session.add(mask)
-    session.flush()
-    audit.record(session, SYSTEM, "mask.proposed", mask.id, after=MaskState.PROPOSED, revision=1)
-    return mask
 
 
 class Made:

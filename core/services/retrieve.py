@@ -3,18 +3,16 @@
 import hashlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from sqlmodel import Session, col, func, select
 
-from core import audit, jobs
+from core import jobs
 from core.clock import now_utc
 from core.db import reading, transaction
-from core.dicom.facts import InstanceIdentity, read_facts, read_identity
-from core.dicom.part10 import open_part10
 from core.dicom.peer import DicomWebPeer, PeerTrouble, values
 from core.errors import Refused, Unavailable
 from core.ids import uuid7
@@ -23,37 +21,26 @@ from core.node import SiteNode
 from core.permissions import SYSTEM
 from core.queries import cases as queries
 from core.services import cases, masks, windows
-from core.services.facts import stored_facts
+from core.services.take_in import Arrived, Listed, take_in
 from core.settings import Settings, read_secret
-from core.vault import Identity, InstanceIdentityIn
+from core.vault import Identity
 
 LONGEST_BACK_OFF: Final = 3600
 CHECK_SECONDS: Final = 1.0  # how soon a closed window or a cancelled case stops a retrieval
+LARGEST_BATCH: Final = 10  # instances taken in at once; after a kill at most these are downloaded again
+LONGEST_WAIT: Final = 1.0  # seconds after which a smaller batch is taken in, so that progress is seen
 STUDY_UID, SERIES_UID, SOP_UID, PATIENT_ID = "0020000D", "0020000E", "00080018", "00100020"
 _FOR_RETRIEVAL: Final = "retrieve"
 
 
-@dataclass(frozen=True)
-class Listed:
-    """One instance that the PACS promises."""
-
-    study_uid: str
-    series_uid: str
-    sop_uid: str
-
-
-@dataclass(frozen=True)
-class Arrived:
-    """One staged instance: its new id, its number in the case, what was listed, and the SHA-256 of its bytes."""
-
-    image_id: UUID
-    number: int
-    listed: Listed
-    sha256: bytes
-
-
 class NotNow(Unavailable):
     """The low-load window has closed, or somebody cancelled; what has come stays."""
+
+
+def start_waiting(node: SiteNode) -> int:
+    """Queue what may start now: every second, and at once when a retrieval has ended."""
+    with transaction(node.engine, "retrieve.start") as session:
+        return start_due(session, node.settings, now_utc())
 
 
 def start_due(session: Session, settings: Settings, now: datetime) -> int:
@@ -110,6 +97,7 @@ def retrieve(node: SiteNode, case_id: UUID) -> None:
         _fail(node, case_id, refusal.message)
     else:
         _finish(node, case_id)
+    start_waiting(node)
 
 
 def open_peer(settings: Settings, name: str | None) -> DicomWebPeer:
@@ -148,9 +136,33 @@ def list_study(node: SiteNode, peer: DicomWebPeer, identity: Identity) -> list[L
 
 
 def _pull_missing(node: SiteNode, peer: DicomWebPeer, case_id: UUID, listed: list[Listed]) -> None:
+    """Download one after another; beside it, what has arrived is taken in, several at once where they come quickly."""
+    arrived: list[Arrived] = []
+    taking: Future[None] | None = None
+    due = time.monotonic() + LONGEST_WAIT
+    with ThreadPoolExecutor(1, "take-in") as taker:
+        try:
+            for one in _downloads(node, peer, case_id, listed):
+                arrived.append(one)
+                if len(arrived) == LARGEST_BATCH or time.monotonic() > due:
+                    _finished(taking)
+                    taking, arrived = taker.submit(take_in, node, case_id, arrived), []
+                    due = time.monotonic() + LONGEST_WAIT
+        finally:  # what has come stays, also when the window closed or the PACS broke off
+            _finished(taking)
+            if arrived:
+                take_in(node, case_id, arrived)
+
+
+def _finished(taking: Future[None] | None) -> None:
+    if taking is not None:
+        taking.result()
+
+
+def _downloads(node: SiteNode, peer: DicomWebPeer, case_id: UUID, listed: list[Listed]) -> Iterator[Arrived]:
+    """Each instance that has no row yet, once it is staged. Raises NotNow when the window closes."""
     spacing, checked = 1 / node.settings.retrieve_per_second, -CHECK_SECONDS
     is_resumed = bool(node.vault.known_instances(case_id))
-    learned: set[object] = set()
     for number, instance in enumerate(listed, 1):
         begun = time.monotonic()
         if begun - checked >= CHECK_SECONDS:
@@ -166,7 +178,7 @@ def _pull_missing(node: SiteNode, peer: DicomWebPeer, case_id: UUID, listed: lis
         else:
             with peer.instance(instance.study_uid, instance.series_uid, instance.sop_uid) as pieces:
                 node.staging.put(image_id, "original", _hashed(pieces, digest))
-        _take_in(node, case_id, Arrived(image_id, number, instance, digest.digest()), learned)
+        yield Arrived(image_id, number, instance, digest.digest())
         time.sleep(max(0.0, spacing - (time.monotonic() - begun)))
 
 
@@ -196,55 +208,6 @@ def _may_go_on(settings: Settings, session: Session, case_id: UUID) -> bool:
     return open_window and case is not None and case.state == CaseState.RETRIEVING
 
 
-def _take_in(node: SiteNode, case_id: UUID, arrived: Arrived, learned: set[object]) -> None:
-    """Staged bytes -> vault row -> image row, each safe to repeat."""
-    image_id, listed = arrived.image_id, arrived.listed
-    with node.staging.open(image_id, "original") as reader:
-        image = SiteImage(
-            id=image_id, case_id=case_id, number=arrived.number, state=ImageState.STAGED, size=reader.size
-        )
-        identity: InstanceIdentity | None = None
-        try:
-            part10 = open_part10(reader, reader.size)
-            identity = read_identity(part10.dataset)
-            if identity.sop_uid != listed.sop_uid or identity.study_uid != listed.study_uid:
-                raise Refused("The PACS sent another instance than the one asked for.")
-            image.facts = stored_facts(read_facts(part10.dataset, part10.file_meta))
-            if part10.pixel is not None:
-                image.frames, image.rows, image.columns = part10.pixel.frames, part10.pixel.rows, part10.pixel.columns
-        except Refused as refusal:
-            image.state, image.reason = ImageState.REFUSED, refusal.message
-    node.vault.seal_instance(image_id, case_id, _sealed(listed, identity, arrived.sha256, image.size))
-    if identity is not None:
-        _learn(node, case_id, identity, learned)
-    with transaction(node.engine, "retrieve.instance") as session:
-        if session.get(SiteImage, image_id) is None:
-            session.add(image)
-            detail = {"reason": image.reason} if image.reason else {}
-            audit.record(session, SYSTEM, "image.take-in", image_id, after=image.state, **detail)
-    if image.state == ImageState.REFUSED:
-        node.staging.delete_case([image_id])
-
-
-def _sealed(listed: Listed, identity: InstanceIdentity | None, sha256: bytes, size: int) -> InstanceIdentityIn:
-    return InstanceIdentityIn(
-        sop_uid=listed.sop_uid,
-        series_uid=listed.series_uid,
-        extra=identity.as_dict() if identity else {},
-        sha256=sha256,
-        size=size,
-    )
-
-
-def _learn(node: SiteNode, case_id: UUID, identity: InstanceIdentity, learned: set[object]) -> None:
-    """The vault learns from the images what the flag did not say: verification needs every value of this patient."""
-    said = (identity.study_uid, identity.accession, identity.patient_name, identity.birth_date)
-    if said not in learned:
-        study_uid, accession, names, birth_date = said
-        node.vault.learn(case_id, study_uid=study_uid, accession=accession, names=names, birth_date=birth_date)
-        learned.add(said)
-
-
 def _finish(node: SiteNode, case_id: UUID) -> None:
     with transaction(node.engine, "retrieve.finish") as session:
         case = cases.locked(session, case_id)
@@ -260,11 +223,11 @@ def _finish(node: SiteNode, case_id: UUID) -> None:
         else:
             cases.move(session, SYSTEM, case, CaseState.CURATING, images=len(images))
             case.failures, case.failed_nights, case.reason = 0, 0, None
-            for image in images:
-                if image.state == ImageState.STAGED and image.frames:
-                    if queries.current_mask(session, image.id) is None:
-                        masks.propose_mask(session, image)
-                    jobs.enqueue(session, "mask", "pixels", key=f"image:{image.id}", image_id=str(image.id))
+            proposed = queries.masks_of(session, case_id)
+            pictures = [image for image in images if image.state == ImageState.STAGED and image.frames]
+            masks.propose(session, [image for image in pictures if image.id not in proposed])
+            for image in pictures:
+                jobs.enqueue(session, "mask", "pixels", key=f"image:{image.id}", image_id=str(image.id))
             return
     _wait(node, case_id, short, count=True)
 

@@ -156,19 +156,27 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(str(entry) for entry in value) if isinstance(value, list) else ()
 
 
-def seal_instance(
-    connection: Connection, cipher: Cipher, instance_id: UUID, case_id: UUID, identity: InstanceIdentityIn
-) -> bool:
-    """False if the case has an instance of this SOP UID already, which stays as it is. Raises NotFound, Conflict."""
+def seal_instances(
+    connection: Connection, cipher: Cipher, case_id: UUID, identities: Mapping[UUID, InstanceIdentityIn]
+) -> frozenset[UUID]:
+    """Store what the case has no instance of yet; of a known SOP UID the first record stays. Returns the new ones.
+
+    Raises NotFound for an unknown case, Conflict when an instance is stored under another SOP UID."""
     locked_case(connection, case_id)
-    taken = select(instance_identity.c.sop_index).where(instance_identity.c.instance_id == instance_id)
-    sop_index = cipher.sop_index(identity.sop_uid)
-    if connection.execute(taken).scalar() not in {None, sop_index}:
-        raise Conflict("This instance is stored already, under another SOP Instance UID.")
-    values = {"instance_id": instance_id, "case_id": case_id, "sop_index": sop_index}
-    row = insert(instance_identity).values(values | _sealed_instance(cipher, instance_id, identity))
-    new = row.on_conflict_do_nothing(index_elements=["case_id", "sop_index"]).returning(instance_identity.c.instance_id)
-    return connection.execute(new).first() is not None
+    indices = {instance_id: cipher.sop_index(identity.sop_uid) for instance_id, identity in identities.items()}
+    stored = select(instance_identity.c.instance_id, instance_identity.c.sop_index)
+    for instance_id, sop_index in connection.execute(stored.where(instance_identity.c.instance_id.in_(indices))):
+        if indices[instance_id] != sop_index:
+            raise Conflict("This instance is stored already, under another SOP Instance UID.")
+    rows = [
+        {"instance_id": instance_id, "case_id": case_id, "sop_index": indices[instance_id]}
+        | _sealed_instance(cipher, instance_id, identity)
+        for instance_id, identity in identities.items()
+    ]
+    new = insert(instance_identity).values(rows).on_conflict_do_nothing(index_elements=["case_id", "sop_index"])
+    return (
+        frozenset(connection.execute(new.returning(instance_identity.c.instance_id)).scalars()) if rows else frozenset()
+    )
 
 
 def revise_instance(connection: Connection, cipher: Cipher, instance_id: UUID, identity: InstanceIdentityIn) -> None:

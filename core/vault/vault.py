@@ -1,6 +1,6 @@
 """The vault: the one way to a patient's identifiers. A verb is one short transaction; a reveal is audited first."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from hmac import compare_digest
@@ -68,10 +68,10 @@ class Vault:
         with self._transaction("learn") as connection:
             records.learn(connection, self._cipher, case_id, news)
 
-    def seal_instance(self, instance_id: UUID, case_id: UUID, identity: InstanceIdentityIn) -> bool:
-        """False if the case has this SOP Instance UID already; the first record stays."""
-        with self._transaction("seal-instance") as connection:
-            return records.seal_instance(connection, self._cipher, instance_id, case_id, identity)
+    def seal_instances(self, case_id: UUID, identities: Mapping[UUID, InstanceIdentityIn]) -> frozenset[UUID]:
+        """Returns those that are new: of a SOP Instance UID that the case has already the first record stays."""
+        with self._transaction("seal-instances") as connection:
+            return records.seal_instances(connection, self._cipher, case_id, identities)
 
     def revise_instance(self, instance_id: UUID, identity: InstanceIdentityIn) -> None:
         """Other bytes came under a known SOP Instance UID: replace what is known of them."""

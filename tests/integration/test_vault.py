@@ -54,6 +54,10 @@ class Bank:
         return Vault(self.engine, keys or self.keys, staging, rule, lambda *reveal: self.reveals.append(reveal))
 
 
+def sealed_instance(vault: Vault, instance_id: UUID, case_id: UUID, identity: InstanceIdentityIn) -> bool:
+    return vault.seal_instances(case_id, {instance_id: identity}) == {instance_id}
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[ScratchServer]:
     with scratch_server() as running:
@@ -105,7 +109,7 @@ def test_nothing_is_revealed_when_the_audit_fails(bank: Bank) -> None:
 
     vault = Vault(bank.engine, bank.keys, bank.folder / "data" / "staging", RULE, refuse)
     case_id, instance_id = sealed_case(vault), uuid7()
-    vault.seal_instance(instance_id, case_id, InstanceIdentityIn("1.2.3", "1.2"))
+    sealed_instance(vault, instance_id, case_id, InstanceIdentityIn("1.2.3", "1.2"))
     research_id = vault.link(case_id).research_id
     for reveal in (
         lambda: vault.reveal(case_id, "p", "a"),
@@ -139,7 +143,7 @@ def test_a_case_stays_its_patients_and_learns(vault: Vault) -> None:
 def test_cases_are_found_by_exact_values_and_by_name(vault: Vault) -> None:
     case_id, instance_id = sealed_case(vault), uuid7()
     other = sealed_case(vault, Identity(chart_id="777", accession="ACC-8", study_uid="1.9", names=("SATO^KEN",)))
-    vault.seal_instance(instance_id, case_id, InstanceIdentityIn("1.2.3.4", "1.2.3"))
+    sealed_instance(vault, instance_id, case_id, InstanceIdentityIn("1.2.3.4", "1.2.3"))
     assert vault.find(chart_id="１２３４５６") == [case_id]
     assert vault.find(accession=" acc-7741-xq ") == [case_id]
     assert vault.find(study_uid=f"{HANAKO.study_uid}\0") == [case_id]
@@ -161,14 +165,14 @@ def test_instances_are_sealed_once_and_resumed(bank: Bank, vault: Vault) -> None
     case_id, first = sealed_case(vault), uuid7()
     digest = hashlib.sha256(b"original").digest()
     given = InstanceIdentityIn("1.2.3.4", "1.2.3", {"patient_name": ["YAMADA"]}, digest, 8, "IM_0001")
-    assert vault.seal_instance(first, case_id, given)
-    assert not vault.seal_instance(first, case_id, given)
-    assert not vault.seal_instance(uuid7(), case_id, given)
-    assert vault.seal_instance(uuid7(), sealed_case(vault), given)
+    assert sealed_instance(vault, first, case_id, given)
+    assert not sealed_instance(vault, first, case_id, given)
+    assert not sealed_instance(vault, uuid7(), case_id, given)
+    assert sealed_instance(vault, uuid7(), sealed_case(vault), given)
     with pytest.raises(Conflict):
-        vault.seal_instance(first, case_id, replace(given, sop_uid="1.2.3.5"))
+        sealed_instance(vault, first, case_id, replace(given, sop_uid="1.2.3.5"))
     with pytest.raises(NotFound):
-        vault.seal_instance(uuid7(), uuid7(), given)
+        sealed_instance(vault, uuid7(), uuid7(), given)
     assert vault.has_instance(case_id, "1.2.3.4") == first
     assert vault.has_instance(case_id, "1.2.3.5") is None
     assert vault.known_instances(case_id) == {first}
@@ -187,7 +191,7 @@ def test_instances_are_sealed_once_and_resumed(bank: Bank, vault: Vault) -> None
 def test_needles_are_all_values_of_the_case(bank: Bank, vault: Vault) -> None:
     case_id = sealed_case(vault)
     extra = {"staff_names": ("TANAKA^ICHIRO",), "study_time": "094512", "issuer": None}
-    vault.seal_instance(uuid7(), case_id, InstanceIdentityIn("1.2.3.4", "1.2.3", extra))
+    sealed_instance(vault, uuid7(), case_id, InstanceIdentityIn("1.2.3.4", "1.2.3", extra))
     needles = vault.needles(case_id, "release")
     assert bank.reveals == [(case_id, "verify", "release")]
     wanted = {"0012-3456", "00123456", "123456", "ACC-7741-XQ", HANAKO.study_uid, "1.2.3.4", "1.2.3", "YAMADA^HANAKO"}
@@ -203,7 +207,7 @@ def test_the_study_begins_with_its_first_image(vault: Vault) -> None:
     assert vault.study_moment(case_id, "system") is None
     for number, clock in enumerate(("101500", "094512.5", None)):
         identity = InstanceIdentityIn(f"1.{number}", "1", {"study_date": "20240509", "study_time": clock})
-        vault.seal_instance(uuid7(), case_id, identity)
+        sealed_instance(vault, uuid7(), case_id, identity)
     assert vault.study_moment(case_id, "system") == datetime(2024, 5, 9, 9, 45, 12, 500000)
 
 
@@ -249,7 +253,7 @@ def test_the_way_back_is_audited_and_can_be_cut(bank: Bank, vault: Vault) -> Non
 def test_a_purge_keeps_the_linkage_only(vault: Vault) -> None:
     case_id, instance_id = sealed_case(vault), uuid7()
     vault.staging.put(instance_id, "original", [b"DICM"])
-    vault.seal_instance(instance_id, case_id, InstanceIdentityIn("1.2.3.4", "1.2.3"))
+    sealed_instance(vault, instance_id, case_id, InstanceIdentityIn("1.2.3.4", "1.2.3"))
     link = vault.link(case_id)
     for _ in range(2):
         vault.forget(case_id)
@@ -343,7 +347,7 @@ def test_a_changed_rule_stops_everything_until_all_is_indexed_again(bank: Bank, 
 
 def test_a_new_key_seals_and_the_old_ones_open(bank: Bank, vault: Vault) -> None:
     case_id, instance_id = sealed_case(vault), uuid7()
-    vault.seal_instance(instance_id, case_id, InstanceIdentityIn("1.2.3.4", "1.2.3", sha256=b"\1" * 32))
+    sealed_instance(vault, instance_id, case_id, InstanceIdentityIn("1.2.3.4", "1.2.3", sha256=b"\1" * 32))
     vault.opt_out("777")
     vault.staging.put(instance_id, "original", [b"DICM"])
     link = vault.link(case_id)
@@ -445,7 +449,7 @@ def test_no_file_holds_a_value_or_its_plain_hash(bank: Bank, vault: Vault) -> No
         "1.2.392.7777777.99.31.1", "1.2.392.7777777.99.31.0", sha256=digest.digest(), file_name="PLANTEDFILE"
     )
     vault.staging.put(instance_id, "original", [content])
-    vault.seal_instance(instance_id, case_id, named)
+    sealed_instance(vault, instance_id, case_id, named)
     secret = vault.link(case_id).uid_secret
     vault.opt_out("87 650 431")
     vault.find(chart_id="87650431")
