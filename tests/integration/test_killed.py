@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 
 from commands.demo import Running, running
 from commands.demo_journey import Journey
-from commands.demo_nodes import launch
+from commands.demo_nodes import launch, programs
 from core.db import make_engine, transaction
 from core.node import SiteNode
 from core.opening import open_node
@@ -33,12 +33,11 @@ class Supervisor(threading.Thread):
         self.restarts = 0
 
     def run(self) -> None:
-        by_name = {node.name: node for node in self._nodes.layout.nodes}
+        wanted = programs(self._nodes.layout)
         while not self._ending.wait(0.05):
             for name, process in list(self._nodes.processes.items()):
                 if process.poll() is not None:
-                    node, verb = name.rsplit("-", 1)
-                    self._nodes.processes[name] = launch(by_name[node], verb, self._nodes.layout.folder / "logs")
+                    self._nodes.processes[name] = launch(*wanted[name], self._nodes.layout.folder / "logs")
                     self.restarts += 1
 
     def stop(self) -> None:
