@@ -1,6 +1,7 @@
 """Every route of every node, and who may use it. A new route needs a row here; the tests compare both ways."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -20,8 +21,19 @@ class Open(Enum):
     METRICS = "this machine, or a token with the audit scope; others see nothing there"
 
 
+@dataclass(frozen=True)
+class Page:
+    """A page, or a form of one: for a browser session whose person may do one of `verbs`."""
+
+    verbs: tuple[Verb, ...]
+
+
+def page(*verbs: Verb) -> Page:
+    return Page(verbs)
+
+
 V, PUBLIC, SIGNED_IN, PAGE, METRICS = Verb, Open.PUBLIC, Open.SIGNED_IN, Open.PAGE, Open.METRICS
-Table = dict[str, Verb | Open]
+Table = dict[str, Verb | Open | Page]
 
 HEALTH: Final[Table] = {"GET /healthz": PUBLIC, "GET /readyz": PUBLIC}
 COMMON: Final[Table] = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from typing import Final, cast
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -10,8 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from core.errors import AppError
-from web.render import page
-from web.texts import TEXTS
+from web.render import asks_for_part, page
+from web.texts import catalogue
 
 _MACHINES: Final = ("api", "client", "dicom-web", "healthz", "metrics", "readyz")
 _KEPT: Final = ("retry-after", "allow")
@@ -47,20 +47,33 @@ def _for_people(machine: Handler) -> Handler:
         if problem.status_code == 401:
             return to_sign_in(request)
         kept = {name: problem.headers[name] for name in _KEPT if name in problem.headers}
-        return error_page(request, problem.status_code, kept)
+        return error_page(request, problem.status_code, kept, exc.message if isinstance(exc, AppError) else None)
 
     return answer
 
 
-def error_page(request: Request, status: int, headers: dict[str, str] | None = None) -> Response:
-    group = next(key for key in (status, status // 100 * 100) if f"error.{key}.title" in TEXTS)
-    response = page(request, "error.html", {"status": status, "group": group}, status)
-    response.headers.update(_HEADERS | (headers or {}))
+def error_page(
+    request: Request, status: int, headers: dict[str, str] | None = None, message: str | None = None
+) -> Response:
+    """What happened, as a page; for htmx as a note at the top of the page that is open."""
+    group = next(key for key in (status, status // 100 * 100) if f"error.{key}.title" in catalogue("en"))
+    values = {"status": status, "group": group, "message": message}
+    if asks_for_part(request):
+        response = page(request, "_shared/_error.html", values, status)
+        response.headers.update({"HX-Retarget": "#flash", "HX-Reswap": "innerHTML", "HX-Push-Url": "false"})
+    else:
+        response = page(request, "error.html", values, status)
+        response.headers.update(_HEADERS)
+    response.headers.update(headers or {})
     return response
 
 
 def to_sign_in(request: Request) -> Response:
     """Sign in and come back to this page."""
+    if asks_for_part(request):
+        shown = urlsplit(request.headers.get("hx-current-url", "/"))
+        here = shown.path + (f"?{shown.query}" if shown.query else "")
+        return Response(status_code=401, headers={"HX-Redirect": f"/sign-in?{urlencode({'next': here})}"})
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     comes_back = request.method == "GET" and here != "/"
     return RedirectResponse("/sign-in" + (f"?{urlencode({'next': here})}" if comes_back else ""), 303)

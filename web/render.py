@@ -1,4 +1,4 @@
-"""Pages from templates, in the language and theme of the person."""
+"""Pages from templates, in the language and theme of the person; for htmx the block that it asks for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,18 +8,23 @@ from typing import Final
 from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from core.errors import NotFound
+from core.permissions import Actor
 from core.settings import Settings
 from core.vocabulary import domain as vocabulary
-from web import assets
+from web import assets, words
+from web.nav import menu
+from web.said import said
 from web.states import TONES
-from web.texts import LANGUAGES, Language, accepted, text
+from web.texts import LANGUAGES, Language, accepted, catalogue, text
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 CHOICES: Final[dict[str, tuple[str, ...]]] = {"lang": LANGUAGES, "theme": ("light", "dark")}
+NOTE: Final = "sonobank-note"
 _YEAR: Final = 365 * 24 * 3600
 
 
@@ -56,30 +61,104 @@ def environment() -> Environment:
         "asset": assets.asset_url,
         "vendor": assets.vendor_url,
         "integrity": assets.integrity,
+        "icon": icon,
         "tones": TONES,
     }
     return made
 
 
-def page(request: Request, template: str, values: Mapping[str, object] | None = None, status: int = 200) -> Response:
-    """A whole page. A language or theme that the address asks for is remembered."""
-    look = look_of(request)
-    settings: Settings = request.app.state.settings
-    context = {
+@cache
+def icon(name: str) -> Markup:
+    """One drawing of the vendored set, for the eye only: the word or the accessible name stands beside it."""
+    drawing = (assets.VENDOR / assets.vendored()["lucide-static"].folder / f"{name}.svg").read_text("utf-8")
+    drawing = drawing[drawing.index("<svg") :].replace("<svg", '<svg aria-hidden="true" focusable="false"', 1)
+    return Markup(drawing.replace('width="24"', 'width="18"').replace('height="24"', 'height="18"'))  # noqa: S704 - our own file
+
+
+def asks_for_part(request: Request) -> bool:
+    """Whether htmx wants a fragment: boosted links and restored history want whole pages."""
+    headers = request.headers
+    return (
+        headers.get("hx-request") == "true"
+        and "hx-boosted" not in headers
+        and "hx-history-restore-request" not in headers
+    )
+
+
+def page(
+    request: Request,
+    template: str,
+    values: Mapping[str, object] | None = None,
+    status: int = 200,
+    blocks: Mapping[str, str] | None = None,
+) -> Response:
+    """A whole page, or for htmx the block that `blocks` names for its target ({element id: block name}).
+
+    A language or theme that the address asks for is remembered."""
+    context = context_of(request, values)
+    made = environment().get_template(template)
+    block = (blocks or {}).get(request.headers.get("hx-target", "")) if asks_for_part(request) else None
+    if block:
+        body = "".join(made.blocks[block](made.new_context(context)))
+    else:
+        body = made.render(context)
+    response = HTMLResponse(body, status)
+    response.headers["Vary"] = "Accept-Language, Cookie, HX-Request, HX-Target"
+    _remember(request, response)
+    if context["note"] and not block:
+        response.delete_cookie(NOTE, path="/")
+    return response
+
+
+def context_of(request: Request, values: Mapping[str, object] | None = None) -> dict[str, object]:
+    """What every template may use; `values` come last."""
+    look, settings = look_of(request), _settings(request)
+    actor = (values or {}).get("actor")
+    return {
         "t": partial(text, look.lang),
+        "said": partial(said, look.lang),
         "lang": look.lang,
         "other_lang": "en" if look.lang == "ja" else "ja",
         "theme": look.theme,
         "node": settings,
+        "number": partial(words.number, look.lang),
+        "size": partial(words.size, look.lang),
+        "moment": lambda at: words.moment(look.lang, at, settings.zone),
+        "day": partial(words.day, look.lang),
+        "ago": partial(words.ago, look.lang),
+        "age": partial(words.age, look.lang),
         "domain_name": partial(domain_name, look.lang),
         "switch": partial(_switch, request),
+        "menu": menu(settings.role, actor if isinstance(actor, Actor) else None),
+        "note": note_of(request, look.lang),
         "actor": None,
         **(values or {}),
     }
-    response = HTMLResponse(environment().get_template(template).render(context), status)
-    response.headers["Vary"] = "Accept-Language, Cookie"
-    _remember(request, response, settings)
+
+
+def redirect(request: Request, href: str, note: str | None = None, count: int | None = None) -> Response:
+    """Go on to one of our pages, which says `note` once; htmx follows the header, a plain form the 303."""
+    response: Response = (
+        HTMLResponse(headers={"HX-Redirect": href}) if asks_for_part(request) else RedirectResponse(href, 303)
+    )
+    if note:
+        is_secure = _settings(request).base_url.startswith("https:")
+        value = note if count is None else f"{note}|{count}"
+        response.set_cookie(NOTE, value, max_age=60, path="/", secure=is_secure, httponly=True, samesite="lax")
     return response
+
+
+def note_of(request: Request, lang: Language) -> str | None:
+    """What the form before this page did, in words; it was told by its key, never by a sentence."""
+    key, _, count = request.cookies.get(NOTE, "").partition("|")
+    if not key.endswith(".done") or key not in catalogue(lang):
+        return None
+    return text(lang, key, count=int(count) if count.isdecimal() and len(count) < 9 else 0)
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
 
 
 def _switch(request: Request, **choice: str) -> str:
@@ -87,7 +166,7 @@ def _switch(request: Request, **choice: str) -> str:
     return "?" + urlencode({**request.query_params, **choice})
 
 
-def _remember(request: Request, response: Response, settings: Settings) -> None:
+def _remember(request: Request, response: Response) -> None:
     for name, allowed in CHOICES.items():
         value = request.query_params.get(name)
         if value in allowed:
@@ -96,7 +175,7 @@ def _remember(request: Request, response: Response, settings: Settings) -> None:
                 value or "",
                 max_age=_YEAR,
                 path="/",
-                secure=settings.base_url.startswith("https:"),
+                secure=_settings(request).base_url.startswith("https:"),
                 httponly=True,
                 samesite="lax",
             )

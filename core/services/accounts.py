@@ -117,8 +117,10 @@ def open_session(session: Session, user: User) -> str:
     return secret
 
 
-def actor_of_session(session: Session, secret: str) -> Actor | None:
-    """Who sits at this browser; None when the session is unknown, ended or idle for 15 minutes."""
+def actor_of_session(session: Session, secret: str, *, is_use: bool = True) -> Actor | None:
+    """Who sits at this browser; None when the session is unknown, ended or idle for 15 minutes.
+
+    `is_use` is false for what a page asks by itself: it does not make the session live longer."""
     now = now_utc()
     found = session.exec(
         select(WebSession, User)
@@ -133,7 +135,7 @@ def actor_of_session(session: Session, secret: str) -> Actor | None:
     if found is None:
         return None
     web_session, user = found
-    if now - web_session.seen_at > timedelta(seconds=30):
+    if is_use and now - web_session.seen_at > timedelta(seconds=30):
         web_session.seen_at = now
     return actor_of(session, user)
 

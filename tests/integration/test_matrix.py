@@ -1,6 +1,7 @@
 """Role x route: every call of every kind of sender against real nodes, judged by the table of rights."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import uuid4
@@ -19,7 +20,7 @@ from core.permissions import ROLES, SYSTEM, Verb, rights_of
 from core.security import session_cookie_name
 from core.services import accounts
 from tests.postgres_fixture import ScratchPostgres
-from tests.route_table import ROUTES, STEPS, Open, Table
+from tests.route_table import ROUTES, STEPS, Open, Page, Table
 from tests.served import EVERY_SCOPE, SITE, Served, serve
 
 EVERYONE = [(role, "*") for role in Role]
@@ -46,6 +47,7 @@ class Cast:
     served: Served
     tokens: dict[str, str]
     cookie: dict[str, str]
+    sessions: dict[Role, str]
     case_id: str
 
     def ask(self, route: str, token: str | None = None, **changes: str) -> Response:
@@ -69,8 +71,9 @@ def make_cast(served: Served) -> Cast:
             _, tokens[name] = accounts.create_token(session, user, "test", scopes, timedelta(hours=1), SYSTEM)
             return user
 
-        for role in Role:
-            person(role.value, [(role, "*")], EVERY_SCOPE)
+        sessions = {
+            role: accounts.open_session(session, person(role.value, [(role, "*")], EVERY_SCOPE)) for role in Role
+        }
         for verb in Verb:
             person(f"only {verb}", EVERYONE, [verb.value])
             person(f"all but {verb}", EVERYONE, [scope for scope in EVERY_SCOPE if scope != verb])
@@ -84,7 +87,7 @@ def make_cast(served: Served) -> Cast:
         cookie = {session_cookie_name(served.settings): accounts.open_session(session, everybody)}
         case = SiteCase(domain="liver", state=CaseState.WITHDRAWN, route="rest", flagged_by=everybody.id)
         session.add(case)
-    return Cast(served, tokens, cookie, str(case.id))
+    return Cast(served, tokens, cookie, sessions, str(case.id))
 
 
 @pytest.fixture(scope="module", params=ROUTES)
@@ -109,6 +112,23 @@ def once(table: Table) -> list[tuple[str, Verb]]:
 
 def with_rule(table: Table, *rules: Open) -> list[str]:
     return [route for route, need in table.items() if need in rules and not route.startswith("MOUNT")]
+
+
+def pages(table: Table) -> list[tuple[str, Page]]:
+    return [(route, need) for route, need in table.items() if isinstance(need, Page)]
+
+
+@contextmanager
+def browser(cast: Cast, role: Role) -> Iterator[None]:
+    """Within it the client is the browser of somebody with this role."""
+    client = cast.served.client
+    client.cookies.update({session_cookie_name(cast.served.settings): cast.sessions[role]})
+    client.headers["Sec-Fetch-Site"] = "same-origin"
+    try:
+        yield
+    finally:
+        client.cookies.clear()
+        del client.headers["Sec-Fetch-Site"]
 
 
 def holders(verb: Verb) -> set[str]:
@@ -190,8 +210,18 @@ def test_any_valid_token_is_somebody(cast: Cast, table: Table) -> None:
     )
 
 
+def test_each_role_may_open_the_pages_that_the_table_says(cast: Cast, table: Table) -> None:
+    found = []
+    for role in Role:
+        with browser(cast, role):
+            for route, need in pages(table):
+                is_allowed = any(role.value in holders(verb) for verb in need.verbs)
+                found.append((route, role.value, cast.ask(route).status_code, is_allowed))
+    judge(found)
+
+
 def test_pages_lead_to_the_sign_in(cast: Cast, table: Table) -> None:
-    for route in with_rule(table, Open.PAGE):
+    for route in [*with_rule(table, Open.PAGE), *(route for route, _ in pages(table))]:
         for token in (None, cast.tokens["everybody"]):  # a bearer token is for machines
             answer = cast.ask(route, token)
             assert (answer.status_code, answer.headers["location"].partition("?")[0]) == (303, "/sign-in")

@@ -10,7 +10,7 @@ import pytest
 from web import assets
 from web.render import TEMPLATES
 
-CSS = (assets.FOLDER / "app.css").read_text("utf-8")
+CSS = (assets.FOLDER / "tokens.css").read_text("utf-8")
 TEXT_COLOURS = ("ink", "ink-2", "accent", "accent-2", "ok", "warn", "stop")
 
 
@@ -56,7 +56,7 @@ def contrast(one: str, other: str) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
-@pytest.mark.parametrize("selector", [":root", ':root[data-theme="dark"]'])
+@pytest.mark.parametrize("selector", [":root", ':root[data-theme="dark"]', ':root[data-surface="reading"]'])
 def test_text_can_be_read(selector: str) -> None:
     colours = tokens(selector)
     pairs = [(text, paper) for text in TEXT_COLOURS for paper in ("paper", "paper-2")]
