@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import ssl
 import sys
 from contextlib import nullcontext
 from typing import Annotated
@@ -13,7 +14,7 @@ from api.main import create_app
 from core import logs
 from core.errors import BadConfiguration
 from core.opening import open_node
-from core.settings import load
+from core.settings import Settings, load
 
 
 def serve(role: Annotated[str, typer.Option(help="site, relay, central or pacs")]) -> None:
@@ -21,6 +22,7 @@ def serve(role: Annotated[str, typer.Option(help="site, relay, central or pacs")
     settings = load(role=role)
     logs.configure(settings.log_level)
     check_port(settings.host, settings.listen_port)
+    check_certificate(settings)
     # uvicorn raises the signal that stopped it once more; as an exit it lets the node be closed in order.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
@@ -29,6 +31,8 @@ def serve(role: Annotated[str, typer.Option(help="site, relay, central or pacs")
             create_app(settings, lambda: nullcontext(node)),
             host=settings.host,
             port=settings.listen_port,
+            ssl_certfile=settings.tls_cert_file,
+            ssl_keyfile=settings.tls_key_file,
             access_log=False,
             log_config=None,
             server_header=False,
@@ -50,3 +54,17 @@ def check_port(host: str, port: int) -> None:
             raise BadConfiguration(
                 f"Port {port} is taken: set SONOBANK_PORT to a free one, or stop what uses it."
             ) from None
+
+
+def check_certificate(settings: Settings) -> None:
+    """Raise BadConfiguration, naming the settings, when the certificate and its key cannot be used."""
+    if settings.tls_cert_file is None:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+            settings.tls_cert_file, settings.tls_key_file
+        )
+    except (OSError, ssl.SSLError):
+        raise BadConfiguration(
+            "SONOBANK_TLS_CERT_FILE and SONOBANK_TLS_KEY_FILE must be a readable PEM certificate chain and its key."
+        ) from None

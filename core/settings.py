@@ -94,6 +94,8 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
     public_url: str | None = None
+    tls_cert_file: Path | None = None
+    tls_key_file: Path | None = None
     database_url: str | None = Field(default=None, repr=False)
     vault_database_url: str | None = Field(default=None, repr=False)
     store_url: str | None = Field(default=None, repr=False)
@@ -169,6 +171,8 @@ class Settings(BaseSettings):
             raise ValueError(
                 "SONOBANK_VAULT_DATABASE_URL is needed beside SONOBANK_DATABASE_URL: the vault has its own role"
             )
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("SONOBANK_TLS_CERT_FILE and SONOBANK_TLS_KEY_FILE come together, or neither")
         if self.demo and self.host not in {"127.0.0.1", "localhost", "::1"}:
             raise ValueError("a demo node serves this machine only: leave SONOBANK_HOST at 127.0.0.1")
         return self
@@ -184,7 +188,8 @@ class Settings(BaseSettings):
     @property
     def base_url(self) -> str:
         """Where others reach this node; links and BulkDataURIs are built from it."""
-        return (self.public_url or f"http://{self.host}:{self.listen_port}").rstrip("/")
+        scheme = "https" if self.tls_cert_file else "http"
+        return (self.public_url or f"{scheme}://{self.host}:{self.listen_port}").rstrip("/")
 
     @property
     def keys(self) -> Path:

@@ -35,12 +35,16 @@ class Live:
         self.served.person(name, given, password=PASSWORD)
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @contextmanager
 def live(postgres: ScratchPostgres, role: str, **changes: object) -> Iterator[Live]:
     """A node of this role behind a real port of loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with serve(postgres, role, port=port, **changes) as served:
         config = uvicorn.Config(served.app, port=port, lifespan="off", log_level="warning", server_header=False)
         server = uvicorn.Server(config)

@@ -74,6 +74,7 @@ WRONG = [
     ("replica_url", f"/srv/{SECRET}", "file://"),
     ("public_url", "sonobank.example", "https://"),
     ("relay_url", "ftp://relay.example", "https://"),
+    ("tls_cert_file", "/etc/sonobank/tls.pem", "SONOBANK_TLS_KEY_FILE"),
     ("central_url", "https://", "https://"),
     ("domains", "liver,breast", "JSON"),
     ("domains", "[]", '["liver","breast"]'),
