@@ -5,19 +5,17 @@ from datetime import timedelta
 from typing import Annotated
 
 import typer
-from sqlmodel import Session, col, select
+from sqlmodel import Session, select
 
 from core import audit
-from core.db import reading, transaction
-from core.errors import Malformed, NotFound, Refused
+from core.db import transaction
+from core.errors import Malformed, NotFound
 from core.models.bank import Site
 from core.models.people import Role, User
-from core.models.transfer import SignedMessage
-from core.node import CentralNode, Node, SiteNode
 from core.opening import open_node
-from core.package import central_keys, messages, signing
+from core.package import central_keys, signing
 from core.permissions import Actor
-from core.services import accounts
+from core.services import accounts, chain, people
 from core.settings import load
 from core.vault import create_keys, load_keys
 
@@ -87,6 +85,29 @@ def user_add(
     print(f"user {name} added")
 
 
+@app.command("password")
+def password_reset(role: RoleOption, name: str) -> None:
+    """Give a person another password, printed this once; their sessions and tokens end."""
+    with open_node(load(role=role)) as node, transaction(node.engine, "admin.password") as session:
+        password = people.reset_password(session, OPERATOR, _named(session, name).id)
+    print(password)
+
+
+@app.command("totp")
+def totp_reset(role: RoleOption, name: str) -> None:
+    """Switch off the one-time password of a person who lost it; their sessions and tokens end."""
+    with open_node(load(role=role)) as node, transaction(node.engine, "admin.totp") as session:
+        people.reset_totp(session, OPERATOR, _named(session, name).id)
+    print(f"{name} signs in with the password alone now")
+
+
+def _named(session: Session, name: str) -> User:
+    user = session.exec(select(User).where(User.name == name)).first()
+    if user is None:
+        raise NotFound("There is no such user.")
+    return user
+
+
 def _grant(text: str) -> tuple[Role, str]:
     code, _, domain = text.partition(":")
     try:
@@ -105,9 +126,7 @@ def token_create(
 ) -> None:
     """Print a new token of a user; it is shown this once."""
     with open_node(load(role=role)) as node, transaction(node.engine, "admin.token") as session:
-        owner = session.exec(select(User).where(User.name == user)).first()
-        if owner is None:
-            raise NotFound("There is no such user.")
+        owner = _named(session, user)
         _, secret = accounts.create_token(session, owner, label, scope, timedelta(days=days), OPERATOR)
     print(secret)
 
@@ -116,7 +135,7 @@ def token_create(
 def audit_verify(role: RoleOption, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
     """Walk the audit chain; exit 1 when an event was altered, deleted, reordered, or the chain cut or rewritten."""
     with open_node(load(role=role)) as node:
-        heads, forged = exported_heads(node)
+        heads, forged = chain.exported_heads(node)
         findings = forged + audit.verify(node.engine, heads)
     if as_json:
         print(json.dumps([finding.__dict__ for finding in findings]))
@@ -126,27 +145,3 @@ def audit_verify(role: RoleOption, as_json: Annotated[bool, typer.Option("--json
         raise typer.Exit(1)
     if not as_json:
         print(f"the chain holds; {len(heads)} exported heads are in it")
-
-
-def exported_heads(node: Node) -> tuple[list[str], list[audit.Finding]]:
-    """(heads that left this node, forged receipts): central's lie in the bucket, a site's came back signed by central."""
-    if isinstance(node, CentralNode):
-        return [content.decode() for _, content in node.replica.named("audit/")], []
-    if not isinstance(node, SiteNode):
-        return [], []
-    with reading(node.engine) as session:
-        rows = list(session.exec(select(SignedMessage).order_by(col(SignedMessage.n))))
-    heads, forged = [], []
-    for row in rows:
-        try:
-            message = messages.open_message(
-                row.body.encode(), row.signature, node.central.verify_key, site=node.site_code
-            )
-        except Refused:
-            forged.append(
-                audit.Finding("forged receipt", row.n, f"message {row.n} was not signed by central as it stands")
-            )
-            continue
-        head = getattr(message, "site_audit_head", None)
-        heads += [head] if head and head != audit.GENESIS else []
-    return heads, forged

@@ -51,7 +51,8 @@ def bench(
     print(json.dumps(result))
 
 
-def _layout(folder: str) -> Layout:
+def demo_layout(folder: str) -> Layout:
+    """The demo on free ports."""
     while True:
         base = free_port()
         if base < 60000:
@@ -61,7 +62,7 @@ def _layout(folder: str) -> Layout:
 def _second_starts(rounds: int) -> list[float]:
     """Seconds from the command to every node ready, on data that is there."""
     with tempfile.TemporaryDirectory() as folder:
-        layout, samples = _layout(folder), []
+        layout, samples = demo_layout(folder), []
         for _ in range(rounds + 1):
             begun = time.monotonic()
             with running(layout):
@@ -86,7 +87,7 @@ def _demo_once(seed: int) -> dict[str, Any]:
 def _retrieval(rounds: int) -> dict[str, Any]:
     """Pull studies from a real Orthanc: our retrieval beside plain sequential GETs of the same instances."""
     with tempfile.TemporaryDirectory() as folder, orthanc_running(Path(folder) / "orthanc") as orthanc:
-        layout = _layout(f"{folder}/nodes")
+        layout = demo_layout(f"{folder}/nodes")
         with running(layout) as nodes:
             time.sleep(10)
             idle = pss_mb(nodes)

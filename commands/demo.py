@@ -46,6 +46,8 @@ def demo(
             ready = time.monotonic() - begun
             with Journey(layout, demo_nodes.papers, seed, cases, lambda text: print(text, file=sys.stderr)) as journey:
                 summary = journey.run()
+                if summary["ok"] and not once:
+                    journey.leave_for_hands()
             summary["seconds_ready"] = round(ready, 1)
             ok = bool(summary["ok"])
             _report(layout, folder, summary, as_json)

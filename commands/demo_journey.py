@@ -117,6 +117,19 @@ class Journey:
             "ok": ok, "seconds": round(time.monotonic() - begun, 1), "seed": self._seed, "stages": self._stages, "error": error,
         } | self._facts  # fmt: skip
 
+    def leave_for_hands(self) -> list[str]:
+        """Two more studies flagged and pulled, for whoever opens the worklist; returns their cases."""
+        done, self._cases = self._cases, {}
+        studies, self._studies = self._studies, []
+        try:
+            self._studies = [self._with_site(0, study) for study in demo_studies(self._seed + 1)[:2]]
+            self._fill_pacs()
+            self._flag()
+            self._retrieve()
+            return list(self._cases)
+        finally:
+            self._cases, self._studies = done | self._cases, [*studies, *self._studies]
+
     @contextmanager
     def _stage(self, name: str) -> Iterator[dict[str, Any]]:
         begun = time.monotonic()

@@ -31,6 +31,7 @@ VERBS = {
     "admin": Verb("commands.admin", "app", "keys, people, sites, tokens, audit"),
     "pull": Verb("commands.pull", "pull", "download a dataset and check every hash"),
     "bench": Verb("commands.bench", "bench", "measure this machine"),
+    "screens": Verb("commands.screens", "screens", "make the pictures of every page in docs/screens again"),
     "check": Verb("commands.check", "check", "lint, types, import contracts, migrations; changes nothing"),
     "fix": Verb("commands.check", "fix", "repair what the linter and the formatter can repair"),
 }

@@ -34,8 +34,26 @@ _OTHER: Final = """
     receive.quarantine release.hold retrieve.fail retrieve.wait send.failed send.held sweep vault.find-by-name vault.forget
     vault.forget-patient vault.instance vault.known-instances vault.link-of-research-id vault.linked
     vault.list-opt-outs vault.merge vault.opt-in vault.opt-out vault.opted-out-cases vault.outward-id
-    vault.reindex vault.reseal vault.reveal-instances vault.revise-instance wado.metadata web.api_docs web.home
+    vault.reindex vault.reseal vault.reveal-instances vault.revise-instance wado.metadata web.api_docs
+    web.case_add_roi web.case_change_roi web.case_confirm_mask web.case_frame web.case_mask web.case_mask_shown
+    web.case_set_mask web.case_thumb web.case_viewer web.home
+    web.case_gaps web.case_history web.case_pick web.case_pick_confirmed web.case_pick_plain web.case_save_form
+    web.case_save_form_plain web.case_sent web.case_sheet web.case_step
     web.sign_in web.sign_in_page web.sign_out
+    admin.password admin.totp web.account_page web.begin_totp web.change_password web.confirm_totp
+    web.create_own_token web.create_person web.disable_person web.enable_person web.new_person_page web.oidc_begin
+    web.oidc_callback web.people_page web.person_page web.remove_totp web.renew_codes web.reset_password
+    web.reset_totp web.revoke_own_token web.search_people web.set_grants web.sign_in_code web.sign_in_code_page
+    web.devices_page web.retry_transfer web.transfer_page web.transfers_csv web.transfers_page
+    web.schedule_page web.schedule_retry web.schedule_cancel web.schedule_edit web.save_window web.delete_window
+    web.save_caps web.save_holiday web.remove_holiday web.peers_page web.try_peer web.opt_outs_page
+    web.opt_out_check web.opt_out_refuse web.opt_out_lift web.opt_out_receipt web.audit_page web.audit_csv
+    web.verify_chain web.health_page web.run_job_again
+    web.worklist_page web.worklist_csv web.worklist_bulk web.worklist_search
+    web.save_worklist_view web.delete_worklist_view web.flag_page web.flag_study web.flag_preview web.flag_list
+    web.flag_template
+    web.bank_case_page web.bank_cases_page web.bank_csv web.begin_dataset
+    web.begin_dataset_version web.dataset_page web.datasets_page web.new_dataset_page
 """.split()
 # Blobs, spools and acknowledgements.
 _DEEDS: Final = """

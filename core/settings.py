@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from core.errors import BadConfiguration
+from core.models.people import Role as Grantable
 
 Role = Literal["site", "relay", "central", "pacs"]
 PORTS: dict[str, int] = {"site": 8000, "relay": 8010, "central": 8020, "pacs": 8030}
@@ -42,7 +43,10 @@ _SCHEMES: Final[dict[str, tuple[str, ...]]] = {
     "public_url": ("https", "http"),
     "relay_url": ("https", "http"),
     "central_url": ("https", "http"),
+    "oidc_issuer": ("https", "http"),
 }
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+GroupGrant = tuple[Grantable, Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9_]{0,31})$")]]
 
 
 class Peer(BaseModel):
@@ -131,6 +135,13 @@ class Settings(BaseSettings):
     decode_memory_mb: int = Field(default=2048, ge=512)
     poll_seconds: float = Field(default=30, gt=0, allow_inf_nan=False)
 
+    totp: Literal["off", "optional", "required"] = "optional"
+    oidc_issuer: str | None = None
+    oidc_client_id: str | None = Field(default=None, max_length=200)
+    oidc_client_secret_file: Path | None = None
+    oidc_name: str = Field(default="OpenID Connect", min_length=1, max_length=40)
+    oidc_groups: dict[str, tuple[GroupGrant, ...]] = Field(default_factory=dict)
+
     @field_validator(*_SCHEMES)
     @classmethod
     def _address(cls, url: str | None, info: ValidationInfo) -> str | None:
@@ -146,6 +157,13 @@ class Settings(BaseSettings):
         if not domains or not all(re.fullmatch(r"[a-z][a-z0-9_]{0,31}", code) for code in domains):
             raise ValueError('must be a JSON list of organ domains such as ["liver","breast"]')
         return domains
+
+    @field_validator("oidc_groups")
+    @classmethod
+    def _no_machines(cls, groups: dict[str, tuple[GroupGrant, ...]]) -> dict[str, tuple[GroupGrant, ...]]:
+        if any(role is Grantable.MACHINE for grants in groups.values() for role, _ in grants):
+            raise ValueError("a MACHINE is no person: it signs in with a token")
+        return groups
 
     @field_validator("ethics_until")
     @classmethod
@@ -173,8 +191,20 @@ class Settings(BaseSettings):
             )
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
             raise ValueError("SONOBANK_TLS_CERT_FILE and SONOBANK_TLS_KEY_FILE come together, or neither")
-        if self.demo and self.host not in {"127.0.0.1", "localhost", "::1"}:
+        if self.demo and self.host not in _LOOPBACK:
             raise ValueError("a demo node serves this machine only: leave SONOBANK_HOST at 127.0.0.1")
+        return self
+
+    @model_validator(mode="after")
+    def _provider(self) -> Self:
+        """OpenID Connect is set whole, and over TLS: plain HTTP is for this machine only."""
+        if (self.oidc_issuer is None) != (self.oidc_client_id is None):
+            raise ValueError("SONOBANK_OIDC_ISSUER and SONOBANK_OIDC_CLIENT_ID are set together, or neither")
+        issuer = urlsplit(self.oidc_issuer or "")
+        if issuer.scheme == "http" and issuer.hostname not in _LOOPBACK:
+            raise ValueError("SONOBANK_OIDC_ISSUER must begin with https://")
+        if (self.oidc_issuer or self.totp == "required") and self.keys_dir is None:
+            raise ValueError("SONOBANK_KEYS_DIR is needed: it holds the key that seals log-ins and one-time passwords")
         return self
 
     @cached_property

@@ -6,8 +6,10 @@ from urllib.parse import urlencode, urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import Match
 
 from core.errors import AppError
 from web.render import asks_for_part, page
@@ -73,7 +75,29 @@ def to_sign_in(request: Request) -> Response:
     if asks_for_part(request):
         shown = urlsplit(request.headers.get("hx-current-url", "/"))
         here = shown.path + (f"?{shown.query}" if shown.query else "")
-        return Response(status_code=401, headers={"HX-Redirect": f"/sign-in?{urlencode({'next': here})}"})
-    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    comes_back = request.method == "GET" and here != "/"
-    return RedirectResponse("/sign-in" + (f"?{urlencode({'next': here})}" if comes_back else ""), 303)
+        return Response(status_code=401, headers={"HX-Redirect": _sign_in(request, here)})
+    if request.method == "GET":
+        here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    else:
+        here = _page_of_form(request)
+    return RedirectResponse(_sign_in(request, here), 303)
+
+
+def _sign_in(request: Request, here: str) -> str:
+    """The sign-in page that leads back to `here`, and says so when what was sent was a form that is lost now."""
+    asked = ({"next": here} if here != "/" else {}) | ({"lost": "1"} if request.method != "GET" else {})
+    return "/sign-in" + (f"?{urlencode(asked)}" if asked else "")
+
+
+def _page_of_form(request: Request) -> str:
+    """The nearest page above the address of a form; browsers do not tell which page they were on."""
+    own = getattr(request.scope.get("route"), "path", None)
+    contexts = iter_route_contexts(request.app.routes)
+    has_page = any(context.path == own and "GET" in (context.methods or ()) for context in contexts)
+    path = request.url.path if has_page else request.url.path.rpartition("/")[0]
+    while path not in {"", "/"}:
+        scope = {"type": "http", "method": "GET", "path": path, "root_path": "", "headers": []}
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.router.routes):
+            return path
+        path = path.rpartition("/")[0]
+    return "/"

@@ -1,35 +1,22 @@
 """Cases at the site: flag them, see the worklist, move them. Answers carry the site's own numbers, never an identifier."""
 
-import csv
-import io
-from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from datetime import datetime
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Query, Response
-from pydantic import Field, ValidationError
+from pydantic import Field
 from sqlmodel import SQLModel
 
 from api.deps import NodeDep, SessionDep, may
 from api.roles import site_node
-from core.clock import now_utc
-from core.errors import AppError, Malformed
 from core.models.sitecase import SiteCase
 from core.permissions import Actor, Verb
 from core.queries import cases as queries
-from core.services import cases, curation, registering
+from core.services import cases, flagging, registering, steps
+from core.services.flagging import MOST_CHARACTERS, FlagIn
 
 router = APIRouter(prefix="/api/v1", tags=["cases"])
-MOST_ROWS = 5000
-MOST_CHARACTERS = 2_000_000
-
-
-class FlagIn(SQLModel):
-    chart_id: str = Field(min_length=1, max_length=64)
-    domain: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
-    accession: str | None = Field(default=None, max_length=64)
-    study_uid: str | None = Field(default=None, pattern=r"^[0-9.]{1,64}$")
-    deferred_until: datetime | None = None
 
 
 class CaseOut(SQLModel):
@@ -91,7 +78,7 @@ def flag(
     body: FlagIn, response: Response, node: NodeDep, session: SessionDep, actor: Annotated[Actor, may(Verb.FLAG)]
 ) -> CaseOut:
     """Flag one study. A study that is flagged already answers 200 with its case."""
-    case, new = cases.flag(site_node(node), session, actor, cases.FlagRequest(**body.model_dump()))
+    case, new = cases.flag(site_node(node), session, actor, flagging.request_of(site_node(node), body, "rest"))
     response.status_code = 201 if new else 200
     return case_out(case)
 
@@ -105,39 +92,21 @@ def flag_csv(
     preview: Annotated[bool, Query(description="check only, flag nothing")] = False,
 ) -> list[CsvLine]:
     """Flag many: columns chart_id, domain, and accession or study_uid. Each line answers for itself."""
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
-    try:
-        if not {"chart_id", "domain"} <= set(reader.fieldnames or ()):
-            raise Malformed("The first line must name the columns: chart_id, domain, and accession or study_uid.")
-        rows = list(reader)
-    except csv.Error:
-        raise Malformed("This is not CSV that can be read; a field may be too long.") from None
-    if len(rows) > MOST_ROWS:
-        raise Malformed(f"At most {MOST_ROWS} lines at once.")
-    return [_flag_line(node, session, actor, number, row, preview) for number, row in enumerate(rows, 2)]
+    found = flagging.lines_of(site_node(node), session, actor, text, preview=preview)
+    return [_csv_line(line, preview) for line in found]
 
 
-def _flag_line(
-    node: NodeDep, session: SessionDep, actor: Actor, line: int, row: dict[str, Any], preview: bool
-) -> CsvLine:
-    known = {
-        name: value.strip() or None
-        for name, value in row.items()
-        if name in FlagIn.model_fields and isinstance(value, str)
-    }
-    try:
-        body = FlagIn.model_validate({name: value for name, value in known.items() if value is not None})
-        request = cases.FlagRequest(**body.model_dump(), route="csv")
-        if preview:
-            cases.check_flag(site_node(node), actor, request)
-            return CsvLine(line=line, ok=True)
-        case, new = cases.flag(site_node(node), session, actor, request)
-    except ValidationError as exc:
-        fields = ", ".join(str(error["loc"][0]) for error in exc.errors())
-        return CsvLine(line=line, ok=False, reason=f"Missing or wrong: {fields}.")
-    except AppError as exc:
-        return CsvLine(line=line, ok=False, reason=exc.message)
-    return CsvLine(line=line, ok=True, case_id=case.id, number=case.number, new=new)
+def _csv_line(line: flagging.Line, preview: bool) -> CsvLine:
+    """A preview says only whether the line would do."""
+    case = None if preview else line.case
+    return CsvLine(
+        line=line.line,
+        ok=line.ok,
+        case_id=case.id if case else None,
+        number=case.number if case else None,
+        new=None if preview else line.new,
+        reason=line.reason,
+    )
 
 
 @router.get("/cases")
@@ -184,37 +153,15 @@ class MoveIn(SQLModel):
     reason: str | None = Field(default=None, pattern=r"^[a-z-]{1,32}$", description="a coded reason; needed to exclude")
 
 
-Step = Literal["unflag", "retry", "cancel", "exclude", "include", "register", "take-back", "correct"]
-
-
 @router.post("/cases/{case_id}/{step}")
 def move_case(
     case_id: UUID,
-    step: Step,
+    step: steps.Step,
     node: NodeDep,
     session: SessionDep,
     actor: Annotated[Actor, may(Verb.SEE_CASES)],
     body: MoveIn | None = None,
 ) -> CaseOut:
     """Take one step with a case; each step asks for its own right."""
-    site = site_node(node)
-    if step == "unflag":
-        case = cases.unflag(site, session, actor, case_id)
-    elif step == "retry":
-        case = cases.retry(session, actor, case_id)
-    elif step == "cancel":
-        case = cases.cancel(session, actor, case_id)
-    elif step == "exclude":
-        if body is None or body.reason not in curation.EXCLUDE_REASONS:
-            raise Malformed(f"Excluding needs one of the reasons {', '.join(sorted(curation.EXCLUDE_REASONS))}.")
-        purge_at = now_utc() + timedelta(days=node.settings.purge_days)
-        case = cases.exclude(session, actor, case_id, body.reason, purge_at)
-    elif step == "include":
-        case = cases.include_again(session, actor, case_id)
-    elif step == "register":
-        case = registering.register(site, session, actor, case_id)
-    elif step == "take-back":
-        case = registering.take_back(session, actor, case_id)
-    else:
-        case = registering.correct(session, actor, case_id)
+    case = steps.take(site_node(node), session, actor, case_id, step, body.reason if body else None)
     return case_out(case)

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field, SecretStr
 from sqlmodel import SQLModel, col, select
 
-from api.deps import ActorDep, SessionDep, may
+from api.deps import ActorDep, NodeDep, SessionDep, bearer_of, may
 from core.clock import now_utc
-from core.errors import NotFound
+from core.errors import NotAuthenticated, NotFound
 from core.models.people import ApiToken, Grant, Role, User
 from core.permissions import Actor, Verb
-from core.services import accounts
+from core.services import accounts, entering
 
 router = APIRouter(prefix="/api/v1", tags=["people"])
 
@@ -62,10 +62,17 @@ class TokenIn(SQLModel):
 
 
 @router.post("/login", status_code=201)
-def log_in(body: LogIn, request: Request, session: SessionDep) -> TokenOut:
-    """A token for a working day, with every right of this person."""
+def log_in(body: LogIn, request: Request, node: NodeDep, session: SessionDep) -> TokenOut:
+    """A token for a working day, with every right of this person. Who has a one-time password makes tokens on the page
+    /account instead."""
     request.app.state.throttle.check(body.name, request.client.host if request.client else "")
-    user = accounts.log_in(session, body.name, body.password.get_secret_value())
+    try:
+        user = accounts.user_of_password(session, body.name, body.password.get_secret_value())
+    except NotAuthenticated:
+        node.audit_now(accounts.VISITOR, "log-in.failed", accounts.id_of(session, body.name), door="api")
+        raise
+    entering.check_password_is_enough(session, node.settings, user)
+    accounts.record_entry(session, user, door="api")
     actor = accounts.actor_of(session, user)
     scopes = [verb.value for verb, _ in actor.rights] or [Verb.SEE_CASES.value]
     token, secret = accounts.create_token(session, user, "log-in", scopes, accounts.LOGIN_TOKEN, actor)
@@ -92,14 +99,16 @@ def tokens(actor: ActorDep, session: SessionDep) -> list[TokenOut]:
 
 
 @router.post("/tokens", status_code=201)
-def create_token(body: TokenIn, actor: ActorDep, session: SessionDep) -> TokenOut:
-    """A token of one's own with narrower scopes. It never allows more than its owner may."""
+def create_token(body: TokenIn, request: Request, actor: ActorDep, session: SessionDep) -> TokenOut:
+    """A token of one's own with narrower scopes. It never allows more than its owner may, nor outlives the token it is
+    made with."""
     user = session.get(User, actor.user_id)
     if user is None:
         raise NotFound
     held = {verb.value for verb, _ in actor.rights}
     scopes = [scope for scope in body.scopes if scope in held or scope not in set(Verb)]
-    token, secret = accounts.create_token(session, user, body.label, scopes, timedelta(days=body.days), actor)
+    lifetime = timedelta(days=body.days)
+    token, secret = accounts.create_token(session, user, body.label, scopes, lifetime, actor, bearer_of(request))
     return _shown(token, secret)
 
 

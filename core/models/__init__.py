@@ -2,8 +2,20 @@
 
 from sqlmodel import SQLModel
 
-from core.models import archive, audit, bank, curation, datasets, people, sitecase, transfer
+from core.models import archive, audit, bank, curation, datasets, filters, people, schedule, sitecase, transfer
 
 metadata = SQLModel.metadata
 
-__all__ = ["archive", "audit", "bank", "curation", "datasets", "metadata", "people", "sitecase", "transfer"]
+__all__ = [
+    "archive",
+    "audit",
+    "bank",
+    "curation",
+    "datasets",
+    "filters",
+    "metadata",
+    "people",
+    "schedule",
+    "sitecase",
+    "transfer",
+]

@@ -1,10 +1,10 @@
-"""Who may do what: users, their grants, API tokens and browser sessions."""
+"""Who may do what: users, their grants, API tokens, browser sessions and second factors."""
 
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import BigInteger, UniqueConstraint
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlmodel import Field, SQLModel
 
@@ -40,6 +40,7 @@ class User(SQLModel, table=True):
     password_hash: str | None = None
     site: str | None = Field(default=None, max_length=12, description="the one site that a MACHINE speaks for")
     disabled_at: datetime | None = Moment(default=None)
+    seen_at: datetime | None = Moment(default=None)
     created_at: datetime = Created()
 
 
@@ -51,6 +52,7 @@ class Grant(SQLModel, table=True):
     user_id: UUID = Field(foreign_key="user.id", index=True, ondelete="CASCADE")
     role: Role = Field(sa_type=TEXT)
     domain: str = Field(default="*", max_length=32)
+    by_group: bool = Field(default=False, description="given by a group of the OpenID provider, at each log-in anew")
 
 
 class ApiToken(SQLModel, table=True):
@@ -75,4 +77,50 @@ class WebSession(SQLModel, table=True):
     user_id: UUID = Field(foreign_key="user.id", index=True, ondelete="CASCADE")
     secret_hash: str = Field(unique=True, max_length=64)
     seen_at: datetime = Moment()
+    expires_at: datetime = Moment()
+
+
+class ExternalIdentity(SQLModel, table=True):
+    """An account at the OpenID provider: issuer and subject never change, names do."""
+
+    __tablename__ = "external_identity"
+    __table_args__ = (UniqueConstraint("issuer", "subject"),)
+    id: UUID = Field(default_factory=uuid7, primary_key=True)
+    user_id: UUID = Field(foreign_key="user.id", index=True, ondelete="CASCADE")
+    issuer: str = Field(max_length=400)
+    subject: str = Field(max_length=255)
+    created_at: datetime = Created()
+
+
+class OneTimePassword(SQLModel, table=True):
+    """The secret of a person's authenticator, sealed by the door's key. It counts from `confirmed_at` on."""
+
+    __tablename__ = "one_time_password"
+    user_id: UUID = Field(foreign_key="user.id", primary_key=True, ondelete="CASCADE")
+    sealed: bytes
+    confirmed_at: datetime | None = Moment(default=None)
+    last_step: int = Field(default=0, sa_type=BigInteger, description="of the last code that was taken: each once")
+    failures: int = 0
+    blocked_until: datetime | None = Moment(default=None)
+    created_at: datetime = Created()
+
+
+class RecoveryCode(SQLModel, table=True):
+    """One of ten codes for somebody who lost their authenticator; 80 random bits, so a plain hash is enough."""
+
+    __tablename__ = "recovery_code"
+    id: UUID = Field(default_factory=uuid7, primary_key=True)
+    user_id: UUID = Field(foreign_key="user.id", index=True, ondelete="CASCADE")
+    code_hash: str = Field(unique=True, max_length=64)
+    used_at: datetime | None = Moment(default=None)
+
+
+class HalfSignIn(SQLModel, table=True):
+    """Somebody whose password was right and whose second step is to come; the cookie carries the secret."""
+
+    __tablename__ = "half_sign_in"
+    id: UUID = Field(default_factory=uuid7, primary_key=True)
+    user_id: UUID = Field(foreign_key="user.id", index=True, ondelete="CASCADE")
+    secret_hash: str = Field(unique=True, max_length=64)
+    tries: int = 0
     expires_at: datetime = Moment()

@@ -1,6 +1,10 @@
 """Reads of central's accepted cases; the getter is the gate."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlmodel import Session, col, func, select
@@ -8,7 +12,10 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from core.errors import NotFound
 from core.models.bank import BankCase, BankImage, BankRoi, RecordVersion
+from core.models.transfer import Parcel, SignedMessage
 from core.permissions import ALL_DOMAINS, Actor, Verb
+from core.queries.bank_facets import Choices, Chosen, choose
+from core.queries.bank_facts import lines, moment_of
 
 
 def readable_bank_cases(actor: Actor) -> SelectOfScalar[BankCase]:
@@ -64,3 +71,32 @@ def counts(session: Session, actor: Actor) -> list[tuple[str, str, int]]:
         (domain, site, count)
         for domain, site, count in session.exec(statement.order_by(readable.c.domain, readable.c.site))
     ]
+
+
+def browse(session: Session, actor: Actor, choices: Choices) -> Chosen:
+    """The actor's cases that fit these choices, with what each facet would give."""
+    return choose(lines(session, readable_bank_cases(actor)), choices)
+
+
+def versions_of(session: Session, case: BankCase) -> list[tuple[int, datetime | None, RecordVersion]]:
+    """(version, when it was taken in, its record) of a case, the newest first."""
+    statement = select(RecordVersion).where(RecordVersion.case_id == case.id)
+    found = session.exec(statement.order_by(col(RecordVersion.version).desc()))
+    return [(row.version, moment_of(row.id), row) for row in found]
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """How the newest version of a case came: its parcel, and what central signed about it, by kind of message."""
+
+    parcel: Parcel | None
+    messages: dict[str, tuple[SignedMessage, dict[str, Any]]]
+
+
+def arrival_of(session: Session, case: BankCase) -> Arrival:
+    statement = select(Parcel).where(Parcel.site == case.site, Parcel.package_id == case.package_id)
+    about = select(SignedMessage).where(
+        SignedMessage.site == case.site, col(SignedMessage.body).contains(str(case.package_id))
+    )
+    told = [(message, json.loads(message.body)) for message in session.exec(about.order_by(col(SignedMessage.n)))]
+    return Arrival(session.exec(statement).first(), {body["kind"]: (message, body) for message, body in told})

@@ -1,20 +1,24 @@
 """People of this node: users with grants, log-in, API tokens and browser sessions."""
 
 from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, delete, func, select
 
 from core import audit, permissions, security
 from core.clock import now_utc
 from core.errors import Conflict, Malformed, NotAuthenticated, NotFound
-from core.models.people import ApiToken, Grant, Role, User, WebSession
+from core.models.people import ApiToken, Grant, HalfSignIn, Role, User, WebSession
 from core.permissions import Actor, Verb
 
 IDLE = timedelta(minutes=15)
 LONGEST_SESSION = timedelta(hours=12)
 LOGIN_TOKEN = timedelta(hours=12)
 LONGEST_TOKEN = timedelta(days=366)
+VISITOR: Final = Actor("visitor", None)
+# The audit calls the node's own deeds by these; nobody else may be called so.
+_RESERVED: Final = frozenset({"system", "operator", "visitor"})
 
 
 def actor_of(session: Session, user: User, scopes: list[str] | None = None) -> Actor:
@@ -33,7 +37,7 @@ def create_user(
     site: str | None = None,
 ) -> User:
     """A new person or machine. Raises Conflict when the name is taken."""
-    if session.exec(select(User.id).where(User.name == name)).first():
+    if is_taken(session, name):
         raise Conflict("There is a user of that name already.")
     if any(role is Role.MACHINE for role, _ in grants) and not site:
         raise Malformed("A MACHINE speaks for one site: give its code.")
@@ -45,47 +49,101 @@ def create_user(
     return user
 
 
+def is_taken(session: Session, name: str) -> bool:
+    """Whether an account, or the node itself, is called so; the case of letters makes no other name."""
+    same = select(User.id).where(func.lower(User.name) == name.lower())
+    return name.casefold() in _RESERVED or session.exec(same).first() is not None
+
+
 def disable_user(session: Session, actor: Actor, user_id: UUID) -> User:
-    """Close an account: its tokens and sessions end at once."""
+    """Close an account: its tokens and sessions end at once, and for good."""
     user = session.get(User, user_id)
     if user is None:
         raise NotFound
+    if user.id == actor.user_id:
+        raise Conflict("You cannot close your own account: another administrator can.")
     user.disabled_at = user.disabled_at or now_utc()
+    end_everything(session, user.id)
     audit.record(session, actor, "user.disable", user.id)
     return user
 
 
+def end_everything(session: Session, user_id: UUID) -> None:
+    """Every session, half sign-in and token of this account ends."""
+    end_sessions(session, user_id)
+    tokens = select(ApiToken).where(ApiToken.user_id == user_id, col(ApiToken.revoked_at).is_(None))
+    for token in session.exec(tokens):
+        token.revoked_at = now_utc()
+
+
+def end_sessions(session: Session, user_id: UUID, keep: str | None = None) -> None:
+    """End the browser sessions of this account, all but the one with the secret `keep`."""
+    kept = security.secret_hash(keep) if keep else ""
+    session.exec(delete(WebSession).where(col(WebSession.user_id) == user_id, col(WebSession.secret_hash) != kept))
+    session.exec(delete(HalfSignIn).where(col(HalfSignIn.user_id) == user_id))
+
+
 def log_in(session: Session, name: str, password: str) -> User:
     """The user of this name and password; one answer for every way to be wrong."""
-    user = session.exec(select(User).where(User.name == name, col(User.disabled_at).is_(None))).first()
-    if not security.password_matches(password, user.password_hash if user else None) or user is None:
-        raise NotAuthenticated("The name or the password is wrong.")
-    audit.record(session, Actor(user.name, user.id), "log-in", user.id)
+    user = user_of_password(session, name, password)
+    record_entry(session, user)
     return user
 
 
+def user_of_password(session: Session, name: str, password: str) -> User:
+    """As `log_in`, for a door that asks for a second step before it lets anybody in."""
+    user = session.exec(select(User).where(User.name == name, col(User.disabled_at).is_(None))).first()
+    if not security.password_matches(password, user.password_hash if user else None) or user is None:
+        raise NotAuthenticated("The name or the password is wrong.")
+    return user
+
+
+def record_entry(session: Session, user: User, **how: str) -> None:
+    """Somebody is in: the audit and the list of people say so."""
+    user.seen_at = now_utc()
+    session.add(user)
+    audit.record(session, Actor(user.name, user.id), "log-in", user.id, None, None, **how)
+
+
+def id_of(session: Session, name: str) -> str:
+    """The account that a failed log-in names, for the audit; empty when nobody is called so: what was typed may be a
+    password in the wrong field."""
+    return str(session.exec(select(User.id).where(User.name == name[:64].replace("\0", ""))).first() or "")
+
+
 def create_token(
-    session: Session, owner: User, label: str, scopes: list[str], lifetime: timedelta, by: Actor
+    session: Session,
+    owner: User,
+    label: str,
+    scopes: list[str],
+    lifetime: timedelta,
+    by: Actor,
+    through: str | None = None,
 ) -> tuple[ApiToken, str]:
-    """(row, secret shown once). Scopes are verbs; a token never allows more than its user may."""
+    """(row, secret shown once). Scopes are verbs; a token never allows more than its user may.
+
+    One that is made `through` another token (its secret) ends with that one at the latest."""
     unknown = set(scopes) - {verb.value for verb in Verb}
     if unknown or not scopes:
         raise Malformed("A scope is not known; GET /api/v1/me lists yours.")
     if not timedelta(0) < lifetime <= LONGEST_TOKEN:
         raise Malformed("A token lives between one second and 366 days.")
     secret, hashed = security.new_secret()
-    token = ApiToken(
-        user_id=owner.id, label=label, token_hash=hashed, scopes=sorted(set(scopes)), expires_at=now_utc() + lifetime
-    )
+    ends = now_utc() + lifetime
+    if through is not None:
+        parent = select(ApiToken.expires_at).where(ApiToken.token_hash == security.secret_hash(through))
+        ends = min(ends, session.exec(parent).one())
+    token = ApiToken(user_id=owner.id, label=label, token_hash=hashed, scopes=sorted(set(scopes)), expires_at=ends)
     session.add(token)
     audit.record(session, by, "token.create", token.id, scopes=token.scopes)
     return token, secret
 
 
-def revoke_token(session: Session, actor: Actor, token_id: UUID) -> None:
+def revoke_token(session: Session, actor: Actor, token_id: UUID, *, own_only: bool = False) -> None:
     """End a token of one's own, or anyone's with the verb `people`."""
     token = session.get(ApiToken, token_id)
-    if token is None or (token.user_id != actor.user_id and not actor.may(Verb.PEOPLE)):
+    may_others = actor.may(Verb.PEOPLE) and not own_only
+    if token is None or (token.user_id != actor.user_id and not may_others):
         raise NotFound
     token.revoked_at = token.revoked_at or now_utc()
     audit.record(session, actor, "token.revoke", token.id)
@@ -141,6 +199,10 @@ def actor_of_session(session: Session, secret: str, *, is_use: bool = True) -> A
 
 
 def close_session(session: Session, secret: str) -> None:
+    """The person signs out."""
     row = session.exec(select(WebSession).where(WebSession.secret_hash == security.secret_hash(secret))).first()
     if row is not None:
+        user = session.get_one(User, row.user_id)
+        user.seen_at = row.seen_at
+        audit.record(session, Actor(user.name, user.id), "log-out", user.id)
         session.delete(row)

@@ -72,9 +72,9 @@ def check_flag(node: SiteNode, actor: Actor, request: FlagRequest) -> None:
 def flag(node: SiteNode, session: Session, actor: Actor, request: FlagRequest) -> tuple[SiteCase, bool]:
     """(case, whether it is new). The identifiers go sealed into the vault first: an orphan vault row is harmless. Raises as check_flag."""
     check_flag(node, actor, request)
-    if known := _known(node, session, request):
-        audit.record(session, actor, "case.flag-merged", known.id)
-        return known, False
+    if merged := known(node, session, request):
+        audit.record(session, actor, "case.flag-merged", merged.id)
+        return merged, False
     case_id = uuid7()
     node.vault.seal(
         case_id, Identity(chart_id=request.chart_id, accession=request.accession, study_uid=request.study_uid)
@@ -100,7 +100,7 @@ def _user(actor: Actor) -> UUID:
     return actor.user_id
 
 
-def _known(node: SiteNode, session: Session, request: FlagRequest) -> SiteCase | None:
+def known(node: SiteNode, session: Session, request: FlagRequest) -> SiteCase | None:
     """The case that this flag would double: same patient, same study, same domain."""
     ids = set(node.vault.find(chart_id=request.chart_id))
     same = set(node.vault.find(study_uid=request.study_uid)) if request.study_uid else set()
@@ -122,8 +122,10 @@ def unflag(node: SiteNode, session: Session, actor: Actor, case_id: UUID) -> Sit
 
 
 def retry(session: Session, actor: Actor, case_id: UUID) -> SiteCase:
-    """Ask the PACS again at the next window."""
+    """Ask the PACS again at the next window; a case that waits for its day, or was cancelled, need wait no longer."""
     case = locked_for(session, actor, Verb.RETRIEVE, case_id)
+    if case.state == CaseState.DEFERRED:
+        move(session, actor, case, CaseState.FLAGGED)
     if case.state != CaseState.QUEUED:
         move(session, actor, case, CaseState.QUEUED)
     case.not_before, case.failures, case.failed_nights, case.reason = None, 0, 0, None

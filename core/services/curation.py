@@ -8,12 +8,13 @@ from sqlmodel import Session
 
 from core import audit
 from core.errors import Conflict, Malformed, NotFound, WrongState
-from core.models.curation import Edit, Form, Pick, Roi
+from core.models.curation import Edit, Form, MaskState, Pick, Roi
 from core.models.sitecase import CaseState, ImageState, SiteCase, SiteImage
 from core.permissions import Actor, Verb, check
 from core.queries import cases as queries
 from core.services.cases import locked
 from core.vocabulary import domain as vocabulary
+from core.vocabulary.answers import Problem
 
 REJECT_REASONS: Final = frozenset(
     {"no-lesion", "poor-quality", "duplicate", "not-ultrasound", "identifier-in-picture", "other-organ"}
@@ -21,6 +22,14 @@ REJECT_REASONS: Final = frozenset(
 EXCLUDE_REASONS: Final = frozenset(
     {"wrong-patient", "wrong-study", "no-usable-image", "other-organ", "diagnosis-unknown"}
 )
+
+
+class WrongAnswers(Malformed):
+    """The form has answers that cannot be taken; nothing was saved."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(f"{problem.field}: {problem.reason.en}" for problem in problems))
+        self.problems = problems
 
 
 def editable(session: Session, actor: Actor, case: SiteCase) -> SiteCase:
@@ -68,15 +77,36 @@ def pick(session: Session, actor: Actor, image_id: UUID, picked: bool, reason: s
     return row
 
 
+def pick_once(session: Session, actor: Actor, image_id: UUID, picked: bool, reason: str | None, version: int) -> Pick:
+    """As `pick`, for a sender that may ask twice: the same decision, if it is there already, is the answer."""
+    image = editable_image(session, actor, image_id)
+    known = session.get(Pick, image.id)
+    if known is not None and (known.picked, known.reason) == (picked, None if picked else reason):
+        return known
+    return pick(session, actor, image_id, picked, reason, version)
+
+
+def pick_confirmed(session: Session, actor: Actor, case_id: UUID) -> int:
+    """Pick every image whose mask is confirmed and of which nobody has decided yet; returns how many."""
+    case = editable(session, actor, queries.readable_case(session, actor, case_id))
+    picks, masks = queries.picks_of(session, case.id), queries.masks_of(session, case.id)
+    waiting = [
+        image_id for image_id, mask in masks.items() if mask.state == MaskState.CONFIRMED and image_id not in picks
+    ]
+    for image_id in waiting:
+        pick(session, actor, image_id, True, None, 0)
+    return len(waiting)
+
+
 def save_form(session: Session, actor: Actor, case_id: UUID, values: Mapping[str, Any], version: int) -> Form:
     """Replace the manual values of the form; what tags say and what follows from the values is filled in again.
 
-    Raises Malformed naming each field that is wrong; fields that are missing are gaps, not errors."""
+    Raises WrongAnswers naming each field that is wrong; fields that are missing are gaps, not errors."""
     case = editable(session, actor, queries.readable_case(session, actor, case_id))
     organ = vocabulary.load(case.domain)
     clean, _, problems = organ.check(values)
     if problems:
-        raise Malformed("; ".join(f"{problem.field}: {problem.reason.en}" for problem in problems))
+        raise WrongAnswers(problems)
     row = session.get(Form, case.id) or Form(case_id=case.id, version=0)
     row.version = _expect(row.version, version)
     row.values = filled(session, case, clean)

@@ -10,11 +10,15 @@ from sqlmodel import Session, col, func, select
 
 from core import audit, jobs
 from core.clock import now_utc
-from core.errors import Conflict, Denied, NotFound, WrongState
+from core.errors import Conflict, Denied, Malformed, NotFound, WrongState
 from core.models.bank import BankCase, BankImage, BankRoi
 from core.models.datasets import VERSION_MOVES, Dataset, DatasetFile, DatasetVersion, PatientSplit, Split, VersionState
-from core.permissions import ALL_DOMAINS, SYSTEM, Actor, Verb, check
+from core.permissions import SYSTEM, Actor, Verb, check
+from core.queries.datasets import CHOICE, Choice, fitting, unknown
+from core.queries.datasets import readable_dataset as readable_dataset
+from core.queries.datasets import readable_datasets as readable_datasets
 
+_NOTHING: Final = "No case that fits is replicated yet; a version needs at least one."
 SHARES: Final = {Split.TRAIN: 0.8, Split.TUNE: 0.1, Split.TEST: 0.1}
 
 
@@ -36,23 +40,6 @@ class ChosenCase:
     images: list[BankImage]
     rois: list[BankRoi]
     split: Split
-
-
-def readable_datasets(session: Session, actor: Actor) -> list[Dataset]:
-    """Datasets of the domains that the actor may pull or freeze."""
-    domains = actor.domains(Verb.PULL) | actor.domains(Verb.FREEZE)
-    statement = select(Dataset).order_by(col(Dataset.name))
-    return list(
-        session.exec(statement if ALL_DOMAINS in domains else statement.where(col(Dataset.domain).in_(domains)))
-    )
-
-
-def readable_dataset(session: Session, actor: Actor, name: str) -> Dataset:
-    """Raises NotFound for a dataset that is unknown or not the actor's."""
-    found = next((dataset for dataset in readable_datasets(session, actor) if dataset.name == name), None)
-    if found is None:
-        raise NotFound
-    return found
 
 
 def readable_version(session: Session, actor: Actor, name: str, n: int | None) -> tuple[Dataset, DatasetVersion]:
@@ -81,26 +68,42 @@ def create(session: Session, actor: Actor, name: str, domain: str) -> Dataset:
     return dataset
 
 
-def begin_version(session: Session, actor: Actor, name: str) -> DatasetVersion:
-    """Choose the replicated cases of now, draw the split of new patients, and queue the build."""
+def start(session: Session, actor: Actor, name: str, domain: str, choice: Choice) -> DatasetVersion:
+    """A new dataset with its first version; neither when no case fits."""
+    check(actor, Verb.FREEZE, domain)
+    _check_choice(session, domain, choice)
+    if not fitting(session, domain, choice):
+        raise WrongState(_NOTHING)
+    create(session, actor, name, domain)
+    return begin_version(session, actor, name, choice)
+
+
+def begin_version(session: Session, actor: Actor, name: str, choice: Choice | None = None) -> DatasetVersion:
+    """Choose the replicated cases of now, draw the split of new patients, and queue the build.
+
+    Without a choice the newest version's holds, and for the first version every case of the domain fits."""
     dataset = readable_dataset(session, actor, name)
     check(actor, Verb.FREEZE, dataset.domain)
     if actor.user_id is None:
         raise Denied
     session.exec(select(Dataset).where(Dataset.id == dataset.id).with_for_update()).one()
-    chosen = select(BankCase).where(
-        BankCase.domain == dataset.domain, col(BankCase.hidden).is_(False), col(BankCase.replicated_at).is_not(None)
-    )
-    cases = session.exec(chosen.order_by(col(BankCase.id))).all()
+    last = session.exec(
+        select(DatasetVersion).where(DatasetVersion.dataset_id == dataset.id).order_by(col(DatasetVersion.n).desc())
+    ).first()
+    if choice is None:
+        choice = Choice.of(last.counts) if last else Choice()
+    else:
+        _check_choice(session, dataset.domain, choice)
+    cases = fitting(session, dataset.domain, choice)
     if not cases:
-        raise WrongState("No case of this domain is replicated yet; a version needs at least one.")
+        raise WrongState(_NOTHING)
     assign_splits(session, dataset.domain, {(case.site, case.research_id) for case in cases})
-    last = session.exec(select(func.max(DatasetVersion.n)).where(DatasetVersion.dataset_id == dataset.id)).one()
     version = DatasetVersion(
         dataset_id=dataset.id,
-        n=(last or 0) + 1,
+        n=last.n + 1 if last else 1,
         state=VersionState.BUILDING,
         cases=[[str(case.id), case.version] for case in cases],
+        counts={CHOICE: choice.record()},
         created_by=actor.user_id,
     )
     session.add(version)
@@ -110,16 +113,22 @@ def begin_version(session: Session, actor: Actor, name: str) -> DatasetVersion:
     return version
 
 
+def _check_choice(session: Session, domain: str, choice: Choice) -> None:
+    """Raise Malformed for a choice that names what no case has."""
+    if unknown(session, domain, choice):
+        raise Malformed("No case has one of the hospitals, makers or diagnoses that were chosen.")
+
+
 def assign_splits(session: Session, domain: str, patients: Iterable[tuple[str, UUID]]) -> None:
     """Give each new patient the split that lags most behind its share in this domain. A split once given never moves."""
     session.execute(select(func.pg_advisory_xact_lock(func.hashtext("patient_split"))))
     in_domain = (
-        select(PatientSplit.split)
+        select(PatientSplit.site, PatientSplit.research_id, PatientSplit.split)
         .join(BankCase, (col(BankCase.site) == PatientSplit.site) & (BankCase.research_id == PatientSplit.research_id))
         .where(BankCase.domain == domain)
-        .distinct(col(PatientSplit.site), col(PatientSplit.research_id))
+        .distinct()
     )
-    counts = Counter(Split(split) for split in session.exec(in_domain))
+    counts = Counter(Split(split) for _, _, split in session.exec(in_domain))
     for site, research_id in sorted(patients, key=str):
         if session.get(PatientSplit, (site, research_id)) is None:
             total = counts.total() + 1
@@ -157,7 +166,7 @@ def freeze(
         DatasetFile(version_id=version.id, path=file.path, kind=file.kind, sha256=file.sha256, size=file.size)
         for file in files
     )
-    version.hash, version.counts, version.frozen_at = digest, dict(counts), now_utc()
+    version.hash, version.counts, version.frozen_at = digest, {**version.counts, **counts}, now_utc()
     _move(session, version, VersionState.FROZEN)
 
 

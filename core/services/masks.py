@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session
 
 from core import audit, jobs
@@ -162,6 +163,43 @@ def _inside(image: SiteImage, rect: tuple[int, int, int, int]) -> bool:
 
 def candidate_frame(node: SiteNode, session: Session, actor: Actor, image_id: UUID, frame: int) -> tuple[bytes, str]:
     """(PNG of one frame decoded from the candidate, the candidate's digest); remembers that this person was shown it."""
+    png, mask = _rendered(node, session, actor, image_id, frame)
+    _remember(session, actor, mask, [frame])
+    return png, mask.digest or ""
+
+
+def preview(
+    node: SiteNode, session: Session, actor: Actor, image_id: UUID, frame: int, width: int | None = None
+) -> tuple[bytes, str]:
+    """As `candidate_frame`, for a page that fetches ahead or shows it small (`width`): nobody has been shown it yet."""
+    png, mask = _rendered(node, session, actor, image_id, frame, width)
+    return png, mask.digest or ""
+
+
+def mark_shown(session: Session, actor: Actor, image_id: UUID, digest: str, frames: Sequence[int]) -> set[int]:
+    """A page says that these frames of the candidate were on this person's screen; all that were until now."""
+    image, case = queries.readable_image(session, actor, image_id)
+    check(actor, Verb.SEE_PIXELS, case.domain)
+    mask = queries.current_mask(session, image.id)
+    if mask is None or actor.user_id is None or digest != mask.digest:
+        raise Conflict("The candidate was changed after you looked; look at the new one.")
+    if any(not 1 <= frame <= image.frames for frame in frames):
+        raise Malformed(f"This image has frames 1 to {image.frames}.")
+    _remember(session, actor, mask, frames)
+    session.flush()
+    return queries.frames_shown(session, mask.id, actor.user_id)
+
+
+def _remember(session: Session, actor: Actor, mask: ImageMask, frames: Sequence[int]) -> None:
+    """Two windows of one person may say so at the same time: the second finds the row there and leaves it."""
+    rows = [{"mask_id": mask.id, "user_id": actor.user_id, "frame": frame} for frame in sorted(set(frames))]
+    if rows:
+        session.execute(insert(MaskView).values(rows).on_conflict_do_nothing())
+
+
+def _rendered(
+    node: SiteNode, session: Session, actor: Actor, image_id: UUID, frame: int, width: int | None = None
+) -> tuple[bytes, ImageMask]:
     image, case = queries.readable_image(session, actor, image_id)
     check(actor, Verb.SEE_PIXELS, case.domain)
     mask = queries.current_mask(session, image.id)
@@ -172,11 +210,11 @@ def candidate_frame(node: SiteNode, session: Session, actor: Actor, image_id: UU
     index = candidates.Index.of(mask.candidate)
     with node.staging.open(image.id, kind_of(mask.revision)) as reader:
         params, blobs = index.render_request(candidates.frame_bytes(reader, index, frame - 1))
+    if width is not None:
+        params["size"] = [width, width]
     _, rendered = node.sandbox.call("core.dicom.frames:sandboxed_render", params, blobs)
-    if session.get(MaskView, (mask.id, actor.user_id, frame)) is None:
-        session.add(MaskView(mask_id=mask.id, user_id=actor.user_id, frame=frame))
     audit.record_read(session, actor, "candidate.read", image.id)
-    return rendered[0], mask.digest
+    return rendered[0], mask
 
 
 def confirm(session: Session, actor: Actor, image_id: UUID, digest: str) -> ImageMask:

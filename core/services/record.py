@@ -41,7 +41,7 @@ def build_record(node: SiteNode, package: Package, audit_head: str) -> contract.
         rois = queries.rois_of(session, case.id)
     plain = {field: entry["value"] for field, entry in entries.items()}
     outward = {image.id: packaged for packaged, image in pairs}
-    facts = pairs[0][1].facts
+    measures = body_measures(pairs[0][1].facts)
     body = {
         "contract_version": contract.CONTRACT_VERSION,
         "package_id": package.id,
@@ -53,8 +53,8 @@ def build_record(node: SiteNode, package: Package, audit_head: str) -> contract.
         "capture_route": "flag",
         "sex": _SEX.get(str(plain.get("sex")), "unknown"),
         "age_years": plain.get("age_years"),
-        "height_m": _within(facts.get("size_m"), 0.2, 2.6),
-        "weight_kg": _within(facts.get("weight_kg"), 0.2, 400),
+        "height_m": measures.get("height_m"),
+        "weight_kg": measures.get("weight_kg"),
         "values": _values(case.domain, entries),
         "images": tuple(_image(packaged, image, masks[packaged.mask_id], plain) for packaged, image in pairs),
         "rois": tuple(
@@ -66,17 +66,30 @@ def build_record(node: SiteNode, package: Package, audit_head: str) -> contract.
     return contract.build(body)
 
 
+def leaving(domain: str, entries: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The form's answers as they travel, by field: {"kind", "value" or "codes", "unit", "source"}.
+
+    The fields that the contract keeps in a place of their own are among them."""
+    return _values(domain, entries, frozenset())
+
+
+def body_measures(facts: Mapping[str, Any]) -> dict[str, float]:
+    """Height in metres and weight in kilograms that leave with the case, of the first image's header."""
+    found = {"height_m": _within(facts.get("size_m"), 0.2, 2.6), "weight_kg": _within(facts.get("weight_kg"), 0.2, 400)}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def _within(value: object, least: float, most: float) -> float | None:
     return float(value) if isinstance(value, int | float) and least <= value <= most else None
 
 
-def _values(domain: str, entries: Mapping[str, Any]) -> dict[str, Any]:
+def _values(domain: str, entries: Mapping[str, Any], apart: frozenset[str] = _OWN_PLACE) -> dict[str, Any]:
     """The form's answers by field; text that came from tags travels as the device, not here."""
     organ = vocabulary.load(domain)
     specs = {field.code: field for field in organ.fields}
     found: dict[str, Any] = {}
     for code, entry in entries.items():
-        if code in _OWN_PLACE or entry["value"] is None or (code in specs and specs[code].type == "text"):
+        if code in apart or entry["value"] is None or (code in specs and specs[code].type == "text"):
             continue
         source = entry["tag"] if entry["source"] == "tag" else entry["source"]
         found[code] = _value(specs.get(code), entry["value"]) | {"source": source}
@@ -96,7 +109,7 @@ def _value(spec: FieldSpec | None, value: object) -> dict[str, Any]:
     return {"kind": "codes", "codes": (str(value),)}
 
 
-def _device(facts: Mapping[str, Any]) -> dict[str, Any]:
+def device(facts: Mapping[str, Any]) -> dict[str, Any]:
     """A device's facts that fit a token; one that does not fit does not leave."""
     transducer_type = facts.get("transducer_type")
     return {
@@ -126,7 +139,7 @@ def _image(packaged: PackagedImage, image: SiteImage, mask: ImageMask, plain: Ma
         "columns": image.columns,
         "frames": image.frames,
         "photometric": index.format.photometric,
-        "device": _device(image.facts),
+        "device": device(image.facts),
         "mask": {
             "rule_id": mask.rule_id,
             "rule_version": mask.rule_version,

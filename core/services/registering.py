@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from uuid import UUID
 
 from sqlmodel import Session, col, select
@@ -23,12 +24,24 @@ from core.vocabulary import domain as vocabulary
 STOPPABLE = frozenset({PackageState.BUILDING, PackageState.DEIDENTIFIED, PackageState.STAGED, PackageState.SEND_FAILED})
 
 
+class GapKind(StrEnum):
+    """What is missing, for a page to say in its own words."""
+
+    ANSWER = "answer"
+    NO_IMAGE = "no-image"
+    MASK = "mask"
+    COVERED = "covered"
+    NO_ROI = "no-roi"
+
+
 @dataclass(frozen=True)
 class Gap:
     """One thing that keeps a case from being registered; `where` is a field or an image number."""
 
     where: str
     message: str
+    kind: GapKind = GapKind.ANSWER
+    image: int | None = None
 
 
 def gaps(session: Session, case: SiteCase) -> list[Gap]:
@@ -43,17 +56,17 @@ def gaps(session: Session, case: SiteCase) -> list[Gap]:
     rois = queries.rois_of(session, case.id)
     chosen = [image for image in queries.images_of(session, case.id) if image.id in picks and picks[image.id].picked]
     if not chosen:
-        found.append(Gap("images", "Pick at least one image."))
+        found.append(Gap("images", "Pick at least one image.", GapKind.NO_IMAGE))
     for image in chosen:
         mask = masks.get(image.id)
         if mask is None or mask.state != MaskState.CONFIRMED:
-            found.append(Gap(f"image {image.number}", "Its mask is not confirmed."))
+            found.append(Gap(f"image {image.number}", "Its mask is not confirmed.", GapKind.MASK, image.number))
         for roi in rois:
             if roi.image_id == image.id and mask is not None and under_mask(roi, mask):
-                found.append(Gap(f"image {image.number}", "An ROI lies under a mask."))
+                found.append(Gap(f"image {image.number}", "An ROI lies under a mask.", GapKind.COVERED, image.number))
     has_lesion = plain.get("malignancy") != "no_lesion"
     if chosen and has_lesion and not any(roi.image_id == image.id for roi in rois for image in chosen):
-        found.append(Gap("images", "Draw the ROI of the lesion on at least one picked image."))
+        found.append(Gap("images", "Draw the ROI of the lesion on at least one picked image.", GapKind.NO_ROI))
     return found
 
 
@@ -91,6 +104,16 @@ def take_back(session: Session, actor: Actor, case_id: UUID) -> SiteCase:
     move(session, actor, case, CaseState.CURATING)
     case.registered_by = case.release_at = None
     return case
+
+
+def way_back(session: Session, case: SiteCase) -> str | None:
+    """Which step leads a registered case back to curation: take-back while nobody has it, correct afterwards, or none."""
+    package = packages.newest(session, case.id, case.revision)
+    if case.state != CaseState.REGISTERED:
+        return None
+    if package is None or not (packages.is_out(package) or package.state == PackageState.QUARANTINED):
+        return "take-back"
+    return "correct" if case.purged_at is None else None
 
 
 def correct(session: Session, actor: Actor, case_id: UUID) -> SiteCase:

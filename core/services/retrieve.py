@@ -16,10 +16,11 @@ from core.db import reading, transaction
 from core.dicom.peer import DicomWebPeer, PeerTrouble, values
 from core.errors import Refused, Unavailable
 from core.ids import uuid7
-from core.models.sitecase import CaseState, Holiday, ImageState, SiteCase, SiteImage
+from core.models.sitecase import CaseState, ImageState, SiteCase, SiteImage
 from core.node import SiteNode
 from core.permissions import SYSTEM
 from core.queries import cases as queries
+from core.queries.schedule import schedule_of
 from core.services import cases, masks, windows
 from core.services.take_in import Arrived, Listed, take_in
 from core.settings import Settings, read_secret
@@ -46,15 +47,15 @@ def start_waiting(node: SiteNode) -> int:
 def start_due(session: Session, settings: Settings, now: datetime) -> int:
     """Queue the retrieval of waiting cases, within the window and the cap. Returns how many were started."""
     wake_deferred(session, now)
-    holidays = set(session.exec(select(col(Holiday.day))))
-    if windows.night_of(settings, now, holidays) is None:
+    plan = schedule_of(session, settings)
+    if windows.night_of(plan, now) is None:
         return 0
     running = session.exec(select(func.count()).where(SiteCase.state == CaseState.RETRIEVING)).one()
     waiting = (
         select(SiteCase)
         .where(SiteCase.state == CaseState.QUEUED, (col(SiteCase.not_before).is_(None)) | (SiteCase.not_before <= now))  # type: ignore[operator]
         .order_by(col(SiteCase.number))
-        .limit(max(0, settings.retrieve_concurrency - running))
+        .limit(max(0, plan.at_once - running))
         .with_for_update(skip_locked=True)
     )
     started = session.exec(waiting).all()
@@ -161,13 +162,13 @@ def _finished(taking: Future[None] | None) -> None:
 
 def _downloads(node: SiteNode, peer: DicomWebPeer, case_id: UUID, listed: list[Listed]) -> Iterator[Arrived]:
     """Each instance that has no row yet, once it is staged. Raises NotNow when the window closes."""
-    spacing, checked = 1 / node.settings.retrieve_per_second, -CHECK_SECONDS
+    spacing, checked = 0.0, -CHECK_SECONDS
     is_resumed = bool(node.vault.known_instances(case_id))
     for number, instance in enumerate(listed, 1):
         begun = time.monotonic()
         if begun - checked >= CHECK_SECONDS:
             checked = begun
-            _check_may_go_on(node, case_id)
+            spacing = 1 / _check_may_go_on(node, case_id).per_second
         known = node.vault.has_instance(case_id, instance.sop_uid) if is_resumed else None
         if known and _has_row(node, known):
             continue
@@ -193,19 +194,14 @@ def _has_row(node: SiteNode, image_id: UUID) -> bool:
         return session.get(SiteImage, image_id) is not None
 
 
-def _check_may_go_on(node: SiteNode, case_id: UUID) -> None:
-    """Raise NotNow when the window has closed or somebody cancelled."""
+def _check_may_go_on(node: SiteNode, case_id: UUID) -> windows.Plan:
+    """The schedule as it is now. Raises NotNow when the window has closed or somebody cancelled."""
     with reading(node.engine) as session:
-        if not _may_go_on(node.settings, session, case_id):
-            raise NotNow(
-                "The low-load window has closed or the retrieval was cancelled; it goes on in the next window."
-            )
-
-
-def _may_go_on(settings: Settings, session: Session, case_id: UUID) -> bool:
-    case = session.get(SiteCase, case_id)
-    open_window = windows.night_of(settings, now_utc(), set(session.exec(select(col(Holiday.day))))) is not None
-    return open_window and case is not None and case.state == CaseState.RETRIEVING
+        plan, case = schedule_of(session, node.settings), session.get(SiteCase, case_id)
+        is_wanted = case is not None and case.state == CaseState.RETRIEVING
+    if not is_wanted or windows.night_of(plan, now_utc()) is None:
+        raise NotNow("The low-load window has closed or the retrieval was cancelled; it goes on in the next window.")
+    return plan
 
 
 def _finish(node: SiteNode, case_id: UUID) -> None:
@@ -238,15 +234,15 @@ def _wait(node: SiteNode, case_id: UUID, reason: str, *, count: bool) -> None:
         case = cases.locked(session, case_id)
         if case.state != CaseState.RETRIEVING:
             return
-        now = now_utc()
+        now, plan = now_utc(), schedule_of(session, node.settings)
         case.reason = reason
         if count:
             case.failures += 1
             case.not_before = now + timedelta(seconds=min(LONGEST_BACK_OFF, 2**case.failures))
-            night = windows.night_of(node.settings, now, set(session.exec(select(col(Holiday.day))))) or now.date()
+            night = windows.night_of(plan, now) or now.date()
             if night != case.last_failed_night:
                 case.failed_nights, case.last_failed_night = case.failed_nights + 1, night
-        gone = case.failed_nights > node.settings.retrieve_nights
+        gone = case.failed_nights > plan.nights
         cases.move(session, SYSTEM, case, CaseState.RETRIEVE_FAILED if gone else CaseState.QUEUED)
 
 

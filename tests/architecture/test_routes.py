@@ -11,9 +11,12 @@ from starlette.routing import Mount
 from api.deps import SAFE_METHODS, Need, current_actor
 from api.main import ANY_SIZE, LARGEST_BODY, ROUTERS, create_app
 from api.routes import cases
+from core.permissions import Verb
+from core.services import steps
 from core.services.parcels import LARGEST_CHUNK
 from core.settings import Settings
-from tests.route_table import ROUTES, STEPS, Open, routes_of
+from tests.route_table import ROUTES, STEPS, Open, Page, routes_of
+from web.deps import Need as PageNeed
 from web.deps import signed_in
 
 
@@ -58,9 +61,11 @@ def test_every_route_asks_for_the_right_of_its_row(role: str) -> None:
         for method in context.methods or ():
             need = ROUTES[role][f"{method} {context.path}"]
             verbs = {call.verb for call in asked if isinstance(call, Need)}
-            assert verbs == (set() if isinstance(need, Open) else {need}), context.path
-            assert (current_actor in asked) == (need is Open.SIGNED_IN or not isinstance(need, Open)), context.path
-            assert (signed_in in asked) == (need is Open.PAGE), context.path
+            assert verbs == ({need} if isinstance(need, Verb) else set()), context.path
+            pages = {frozenset(call.verbs) for call in asked if isinstance(call, PageNeed)}
+            assert pages == ({frozenset(need.verbs)} if isinstance(need, Page) else set()), context.path
+            assert (current_actor in asked) == (need is Open.SIGNED_IN or isinstance(need, Verb)), context.path
+            assert (signed_in in asked) == (need is Open.PAGE or isinstance(need, Page)), context.path
 
 
 def test_no_safe_route_is_named_like_a_change() -> None:
@@ -73,7 +78,7 @@ def test_no_safe_route_is_named_like_a_change() -> None:
 
 
 def test_every_step_of_a_case_has_a_row() -> None:
-    assert set(STEPS) == set(cases.Step.__args__)  # type: ignore[attr-defined]
+    assert set(STEPS) == set(steps.Step.__args__)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("role", ROUTERS)

@@ -1,6 +1,7 @@
 """Role x route x owner: what is another domain's, another site's or another person's looks like what does not exist."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,9 +19,10 @@ from core.models.people import ApiToken, Role
 from core.models.sitecase import CaseState, ImageState, SiteCase, SiteImage
 from core.models.transfer import Package, PackageState, Parcel, ParcelState, SignedMessage
 from core.package import signing
+from core.security import session_cookie_name
 from tests.factories.packages import make_packed
 from tests.postgres_fixture import ScratchPostgres
-from tests.route_table import READING, ROUTES, SITE, STEPS
+from tests.route_table import READING, ROUTES, SITE, STEPS, Page
 from tests.served import Served, serve
 
 SITE_ROLES = (Role.EXAM, Role.CUR, Role.REG, Role.SITEPI, Role.SITEIT, Role.XFER)
@@ -103,11 +105,11 @@ def theirs(site: Served) -> Things:
 
 
 def calls() -> list[tuple[str, str, dict[str, Any] | None]]:
-    """Every call of the site that names an object: (method, path, body)."""
+    """Every call of the site's API that names an object: (method, path, body)."""
     found: list[tuple[str, str, dict[str, Any] | None]] = []
-    for route in SITE:
+    for route, need in SITE.items():
         method, path = route.split(" ")
-        if not any(f"{{{name}}}" in path for name in vars(unknown())):
+        if isinstance(need, Page) or not any(f"{{{name}}}" in path for name in vars(unknown())):
             continue
         if "{step}" in path:
             found += [(method, path.replace("{step}", s), {"reason": "wrong-patient"}) for s in STEPS]
@@ -125,6 +127,53 @@ def test_another_domains_objects_do_not_exist(site: Served, head: dict[str, str]
         foreign = site.client.request(method, theirs.fill(path), headers=head, json=body)
         nothing = site.client.request(method, unknown().fill(path), headers=head, json=body)
         same_404(foreign, nothing)
+
+
+JSON_PAGES = {
+    "PUT /cases/{case_id}/form": {"values": {}, "version": 0},
+    "PUT /cases/{case_id}/images/{image_id}/pick": {"picked": True, "version": 0},
+    "POST /cases/{case_id}/images/{image_id}/rois": BODIES["POST /api/v1/images/{image_id}/rois"],
+    "PUT /cases/{case_id}/rois/{roi_id}": BODIES["PUT /api/v1/rois/{roi_id}"],
+    "PUT /cases/{case_id}/images/{image_id}/mask": BODIES["PUT /api/v1/images/{image_id}/mask"],
+    "POST /cases/{case_id}/images/{image_id}/mask/confirm": BODIES["POST /api/v1/images/{image_id}/mask/confirm"],
+}
+
+
+def pages_of_objects() -> list[str]:
+    """Every page and form of the site that names an object."""
+    names = [f"{{{name}}}" for name in vars(unknown())]
+    return [route for route, need in SITE.items() if isinstance(need, Page) and any(name in route for name in names)]
+
+
+@pytest.mark.parametrize("route", pages_of_objects())
+def test_another_domains_pages_do_not_exist(site: Served, theirs: Things, route: str) -> None:
+    """The page, and every form of it, for a thing of another domain is the page for a thing that nobody has."""
+    method, path = route.split(" ")
+    with signed_in(site, "liver") as client:
+        answers = [
+            client.request(method, things.fill(path).replace("{step}", "retry"), **_body(route))
+            for things in (theirs, unknown())
+        ]
+    assert [answer.status_code for answer in answers] == [404, 404], route
+    assert answers[0].content == answers[1].content
+
+
+def _body(route: str) -> dict[str, Any]:
+    if route in JSON_PAGES:
+        return {"json": JSON_PAGES[route]}
+    return {"data": {"picked": "yes", "version": "0", "reason": "wrong-patient"}} if route.startswith("POST") else {}
+
+
+@contextmanager
+def signed_in(site: Served, name: str) -> Iterator[Any]:
+    client = site.client
+    client.cookies.set(session_cookie_name(site.settings), site.cookie(name))
+    client.headers["Sec-Fetch-Site"] = "same-origin"
+    try:
+        yield client
+    finally:
+        client.cookies.clear()
+        del client.headers["Sec-Fetch-Site"]
 
 
 def test_ones_own_objects_do(site: Served, head: dict[str, str], own: Things) -> None:
@@ -194,7 +243,9 @@ def test_another_domains_cases_do_not_exist(central: Served, lead: dict[str, str
 
 
 @pytest.mark.parametrize(
-    "route", [route for route in ROUTES["central"] if "{name}" in route], ids=lambda route: route.split("/v1/")[1]
+    "route",
+    [route for route, need in ROUTES["central"].items() if "{name}" in route and not isinstance(need, Page)],
+    ids=lambda route: route.split("/v1/")[1],
 )
 def test_another_domains_datasets_do_not_exist(central: Served, lead: dict[str, str], route: str) -> None:
     method, path = route.split(" ")

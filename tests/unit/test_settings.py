@@ -96,6 +96,16 @@ WRONG = [
     ("decode_processes", "0", "SONOBANK_DECODE_PROCESSES"),
     ("decode_memory_mb", "12", "SONOBANK_DECODE_MEMORY_MB"),
     ("demo", "perhaps", "SONOBANK_DEMO"),
+    ("totp", "perhaps", "required"),
+    ("totp", "required", "SONOBANK_KEYS_DIR"),
+    ("oidc_issuer", "login.example", "https://"),
+    ("oidc_issuer", "https://login.example", "SONOBANK_OIDC_CLIENT_ID"),
+    ("oidc_client_id", "sonobank", "SONOBANK_OIDC_ISSUER"),
+    ("oidc_groups", "curators", "JSON"),
+    ("oidc_groups", '{"a": ["CUR"]}', "SONOBANK_OIDC_GROUPS"),
+    ("oidc_groups", '{"a": [["KING", "*"]]}', "SONOBANK_OIDC_GROUPS"),
+    ("oidc_groups", '{"a": [["CUR", "Liver!"]]}', "SONOBANK_OIDC_GROUPS"),
+    ("oidc_groups", '{"a": [["MACHINE", "*"]]}', "MACHINE"),
 ]
 
 
@@ -103,8 +113,19 @@ WRONG = [
 def test_a_wrong_setting_is_named_with_its_fix(given: Set, name: str, value: str, words: str) -> None:
     given(**{name: value})
     message = refusal(value if name == "role" else "central")
-    assert f"SONOBANK_{name.upper()}" in message
+    assert f"SONOBANK_{name.upper()}" in message or "SONOBANK_" in words
     assert words in message
+
+
+def test_a_log_in_service_speaks_tls_unless_it_is_on_this_machine(given: Set) -> None:
+    given(oidc_client_id="sonobank", keys_dir="keys", oidc_groups='{"a": [["CUR", "liver"], ["AUD", "*"]]}')
+    for address, is_fine in (
+        ("https://login.example", True),
+        ("http://127.0.0.1:9000", True),
+        ("http://login.example", False),
+    ):
+        given(oidc_issuer=address)
+        assert ("https://" in refusal()) if not is_fine else load(role="central").oidc_issuer == address
 
 
 def test_every_problem_is_told_at_once(given: Set) -> None:

@@ -1,4 +1,4 @@
-"""The first page of a node: who one is, what one may do, and how much of what is here."""
+"""The first page of a node: what a person of this node should look at first."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -7,43 +7,60 @@ from fastapi import APIRouter, Request
 from sqlmodel import Session
 from starlette.responses import Response
 
-from core.permissions import ALL_DOMAINS, Actor, Verb
+from core.permissions import Actor
+from core.queries import central, site_home
+from core.settings import Settings
 from web import counts
 from web.deps import ActorDep, SessionDep
 from web.render import page
 
 router = APIRouter(include_in_schema=False)
+Values = Mapping[str, object]
+# The work that waits: its words and where it is done. Written out, so that no kind is without words or place.
+_WAITING: Final = {
+    "curate": ("home.wait.curate", "/worklist?state=CURATING"),
+    "confirm": ("home.wait.confirm", "/worklist?masks=1"),
+    "release": ("home.wait.release", "/worklist?state=REGISTERED"),
+    "retry": ("home.wait.retry", "/worklist?state=RETRIEVE_FAILED"),
+    "flagged": ("home.wait.flagged", "/worklist?state=QUEUED&mine=1"),
+    "send": ("home.wait.send", "/transfers?show=SEND_FAILED"),
+}
 
 
 @router.get("/")
 def home(request: Request, session: SessionDep, actor: ActorDep) -> Response:
-    counted = _SHOWN[request.app.state.settings.role](session, actor)
-    is_empty = all(value is None for value in counted.values())
-    return page(request, "home.html", {"actor": actor, "rights": _by_domains(actor), "is_empty": is_empty, **counted})
+    settings: Settings = request.app.state.settings
+    shown = _SHOWN[settings.role](session, actor, settings)
+    is_empty = all(value is None for value in shown.values())
+    return page(request, "home.html", {"actor": actor, "is_empty": is_empty, **shown})
 
 
-def _by_domains(actor: Actor) -> list[tuple[list[str], list[Verb]]]:
-    """The rights, those of the same organ domains together; the widest first."""
-    groups: dict[frozenset[str], list[Verb]] = {}
-    for verb, domains in actor.rights:
-        groups.setdefault(domains, []).append(verb)
-    ordered = sorted(groups.items(), key=lambda group: (ALL_DOMAINS not in group[0], -len(group[0]), sorted(group[0])))
-    return [([ALL_DOMAINS] if ALL_DOMAINS in domains else sorted(domains), verbs) for domains, verbs in ordered]
+def _site(session: Session, actor: Actor, settings: Settings) -> Values:
+    arrivals = site_home.arrivals(session, actor, site_home.last_night(settings.zone))
+    waiting = [
+        (words, address + (f"&domain={found.domain}" if found.domain else ""), found.count)
+        for found in site_home.waiting(session, actor)
+        for words, address in (_WAITING[found.kind],)
+    ]
+    return {
+        "arrivals": arrivals,
+        "waiting": waiting or None,
+        "stuck_cases": site_home.stuck_cases(session, actor),
+        "stuck_packages": site_home.stuck_packages(session, actor),
+        "central_said": site_home.central_said(session, actor),
+        "cases": counts.cases_by_state(session, actor),
+    }
 
 
-def _site(session: Session, actor: Actor) -> Mapping[str, object]:
-    return {"cases": counts.cases_by_state(session, actor), "packages": counts.packages_by_state(session, actor)}
+def _central(session: Session, actor: Actor, settings: Settings) -> Values:
+    return central.overview(session, actor)
 
 
-def _central(session: Session, actor: Actor) -> Mapping[str, object]:
-    return {"accepted": counts.accepted_cases(session, actor), "datasets": counts.dataset_lines(session, actor)}
-
-
-def _pacs(session: Session, actor: Actor) -> Mapping[str, object]:
+def _pacs(session: Session, actor: Actor, settings: Settings) -> Values:
     return {"studies": counts.studies(session, actor)}
 
 
-_SHOWN: Final[dict[str, Callable[[Session, Actor], Mapping[str, object]]]] = {
+_SHOWN: Final[dict[str, Callable[[Session, Actor, Settings], Values]]] = {
     "site": _site,
     "central": _central,
     "pacs": _pacs,

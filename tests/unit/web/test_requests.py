@@ -11,12 +11,9 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from core.errors import Denied, Malformed
-from core.models.people import Role
-from core.permissions import Actor, Verb, rights_of
 from core.settings import Settings
 from web.deps import refuse_other_sites, small_form
 from web.errors import is_for_people
-from web.pages.home import _by_domains
 from web.pages.sign_in import next_page
 from web.render import domain_name
 
@@ -118,14 +115,6 @@ def test_any_body_is_read_or_refused(body: bytes) -> None:
 )
 def test_machines_keep_their_errors(path: str, accept: str, people: bool) -> None:
     assert is_for_people(request(path, headers={"accept": accept})) is people
-
-
-def test_rights_of_the_same_domains_stand_together() -> None:
-    rights = rights_of([(Role.AUD, "*"), (Role.AIDEV, "liver"), (Role.DOM, "breast"), (Role.DOM, "liver")])
-    assert _by_domains(Actor("a", None, rights)) == [
-        (["*"], [Verb.AUDIT]),
-        (["breast", "liver"], [Verb.DICOM_READ, Verb.SEE_BANK, Verb.FREEZE, Verb.PULL]),
-    ]
 
 
 def test_a_domain_is_named_in_words() -> None:

@@ -1,0 +1,163 @@
+"""What the scripts of the case page are told: the case, its images, masks and ROIs, and the words that they show."""
+
+import json
+from collections.abc import Iterable
+from datetime import tzinfo
+from typing import Any, Final
+
+from core.dicom.ultrasound import Region
+from core.models.curation import Roi
+from core.models.sitecase import CaseState, SiteImage
+from core.permissions import Actor, Verb
+from core.queries.case_page import CasePage, PageImage, PageMask
+from core.services.facts import regions_of
+from core.services.rois import centre_in_region, centre_of, size_mm
+from core.vocabulary import domain as vocabulary
+from web import words
+from web.said import said
+from web.texts import Language, catalogue
+
+_FACTS: Final = ("manufacturer", "model")
+# Words that a script puts into the page; those that count keep both forms.
+_TEXTS: Final = (
+    "viewer.area",
+    "viewer.box",
+    "viewer.centre",
+    "viewer.changed",
+    "viewer.class",
+    "viewer.confirm",
+    "viewer.confirm_rule",
+    "viewer.confirmed",
+    "viewer.delete",
+    "viewer.drawn",
+    "viewer.edited",
+    "viewer.failed",
+    "viewer.forbidden",
+    "viewer.frame_failed",
+    "viewer.frame_of",
+    "viewer.gone",
+    "viewer.lesion",
+    "viewer.lesion_new",
+    "viewer.lesion_of",
+    "viewer.mask_of",
+    "viewer.must_look",
+    "viewer.new_device",
+    "viewer.next_unseen",
+    "viewer.no_areas",
+    "viewer.no_mask",
+    "viewer.no_pixels",
+    "viewer.not_saved",
+    "viewer.original_failed",
+    "viewer.pause",
+    "viewer.picked",
+    "viewer.play",
+    "viewer.preparing",
+    "viewer.rect",
+    "viewer.rejected",
+    "viewer.rule_confirmed",
+    "viewer.rule_left",
+    "viewer.state_confirmed",
+    "viewer.state_held",
+    "viewer.state_preparing",
+    "viewer.state_proposed",
+    "viewer.under_mask",
+    "viewer.unseen",
+    "viewer.voids",
+)
+
+
+def island(page: CasePage, actor: Actor, lang: Language, zone: tzinfo) -> str:
+    """JSON for the scripts. It holds no identifier: the site works with its own numbers."""
+    domain = page.case.domain
+    data = {
+        "caseId": str(page.case.id),
+        "isOpen": page.case.state == CaseState.CURATING,
+        "images": [image_json(image, lang, zone) for image in page.images if image.is_usable],
+        "mayCurate": may_curate(page, actor),
+        "mayRegister": may_register(page, actor),
+        "maySeePixels": actor.may(Verb.SEE_PIXELS, domain),
+        "lang": lang,
+        "labels": _labels(domain, lang),
+        "texts": {key.removeprefix("viewer."): catalogue(lang)[key] for key in _TEXTS},
+    }
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+
+def may_curate(page: CasePage, actor: Actor) -> bool:
+    """Whether this person may change the case as it is now."""
+    return page.case.state == CaseState.CURATING and actor.may(Verb.CURATE, page.case.domain)
+
+
+def may_register(page: CasePage, actor: Actor) -> bool:
+    return page.case.state == CaseState.CURATING and actor.may(Verb.REGISTER, page.case.domain)
+
+
+def image_json(one: PageImage, lang: Language, zone: tzinfo) -> dict[str, Any]:
+    image, pick = one.image, one.pick
+    return {
+        "id": str(image.id),
+        "number": image.number,
+        "frames": image.frames,
+        "rows": image.rows,
+        "columns": image.columns,
+        "frameTimeMs": image.facts.get("frame_time_ms"),
+        "mmPerPx": image.facts.get("mm_per_px"),
+        "regions": [_region(region) for region in regions_of(image.facts)],
+        "device": " ".join(str(image.facts[name]) for name in _FACTS if image.facts.get(name)),
+        "picked": pick.picked if pick else None,
+        "pickReason": pick.reason if pick else None,
+        "pickVersion": pick.version if pick else 0,
+        "mask": mask_json(one.mask, lang, zone) if one.mask else None,
+        "rois": [roi_json(roi, image) for roi in one.rois],
+    }
+
+
+def _region(region: Region) -> dict[str, Any]:
+    return {"x0": region.x0, "y0": region.y0, "x1": region.x1, "y1": region.y1, "mmPerPx": region.mm_per_px}
+
+
+def mask_json(mask: PageMask, lang: Language, zone: tzinfo) -> dict[str, Any]:
+    """`shown` are the frames of this candidate that the reader had on the screen; sentences in their language."""
+    row = mask.row
+    return {
+        "revision": row.revision,
+        "state": row.state,
+        "rects": row.rects,
+        "reasons": [said(lang, reason) for reason in row.reasons],
+        "ruleId": row.rule_id,
+        "ruleVersion": row.rule_version,
+        "mustLook": row.must_look,
+        "digest": row.digest,
+        "toShow": row.to_show,
+        "shown": mask.shown,
+        "hold": said(lang, row.hold) if row.hold else None,
+        "confirmedBy": mask.confirmed_by,
+        "confirmedAt": words.moment(lang, row.confirmed_at, zone) or None,
+    }
+
+
+def roi_json(roi: Roi, image: SiteImage) -> dict[str, Any]:
+    """Pixels of the stored frame; `centreMm` is from the corner of the region that holds the centre."""
+    return {
+        "id": str(roi.id),
+        "imageId": str(roi.image_id),
+        "lesionId": str(roi.lesion_id),
+        "frame": roi.frame,
+        "x": roi.x,
+        "y": roi.y,
+        "width": roi.width,
+        "height": roi.height,
+        "margin": roi.margin,
+        "label": roi.label,
+        "version": roi.version,
+        "deleted": roi.deleted,
+        "centrePx": centre_of(roi),
+        "centreMm": centre_in_region(roi, image),
+        "sizeMm": size_mm(roi, image),
+    }
+
+
+def _labels(domain: str, lang: Language) -> list[dict[str, str]]:
+    """The classes of an ROI: the organ's diagnoses, in the order of its form."""
+    options: Iterable[Any] = vocabulary.load(domain).options["diagnosis"]
+    return [{"code": option.code, "label": getattr(option.label, lang)} for option in options]

@@ -1,0 +1,44 @@
+"""The page of one case: its images in the viewer, its form beside them."""
+
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from core.permissions import Actor, Verb
+from core.queries.case_form import form_page
+from core.queries.case_page import case_page
+from web import case_data
+from web.deps import SessionDep, may
+from web.render import look_of, page
+
+router = APIRouter(include_in_schema=False)
+ROLES: Final = ("site",)
+
+
+@router.get("/cases/{case_id}")
+def case_viewer(
+    request: Request,
+    case_id: UUID,
+    session: SessionDep,
+    actor: Annotated[Actor, may(Verb.SEE_CASES)],
+    image: Annotated[int, Query(ge=1, description="number of the image that is shown where scripts are off")] = 1,
+) -> Response:
+    found = case_page(session, actor, case_id)
+    usable = [one for one in found.images if one.is_usable]
+    chosen = next((one for one in usable if one.image.number == image), usable[0] if usable else None)
+    values = {
+        "actor": actor,
+        "case": found.case,
+        "images": found.images,
+        "usable": usable,
+        "chosen": chosen,
+        "confirmed": sum(one.is_confirmed for one in usable),
+        "form": form_page(session, actor, found.case),
+        "may_curate": case_data.may_curate(found, actor),
+        "may_register": case_data.may_register(found, actor),
+        "may_see_pixels": actor.may(Verb.SEE_PIXELS, found.case.domain),
+        "island": case_data.island(found, actor, look_of(request).lang, request.app.state.settings.zone),
+    }
+    return page(request, "case.html", values)

@@ -1,0 +1,101 @@
+"""The verbs of the audit in words; one that is not here is shown as it is written."""
+
+from typing import Final
+
+from web.texts import Language, catalogue, text
+
+VERBS: Final[dict[str, str]] = {
+    "log-in": "verb.log-in",
+    "log-in.failed": "verb.log-in.failed",
+    "log-out": "verb.log-out",
+    "user.create": "verb.user.create",
+    "user.disable": "verb.user.disable",
+    "user.enable": "verb.user.enable",
+    "user.grants": "verb.user.grants",
+    "user.password": "verb.user.password",
+    "user.password-reset": "verb.user.password-reset",
+    "totp.enrol": "verb.totp.enrol",
+    "totp.codes": "verb.totp.codes",
+    "totp.recovery": "verb.totp.recovery",
+    "totp.remove": "verb.totp.remove",
+    "token.create": "verb.token.create",
+    "token.revoke": "verb.token.revoke",
+    "site.add": "verb.site.add",
+    "case.flag": "verb.case.flag",
+    "case.flag-merged": "verb.case.flag-merged",
+    "case.flag-refused": "verb.case.flag-refused",
+    "case.search": "verb.case.search",
+    "case.flagged": "verb.case.flagged",
+    "case.deferred": "verb.case.deferred",
+    "case.queued": "verb.case.queued",
+    "case.retrieving": "verb.case.retrieving",
+    "case.retrieve_failed": "verb.case.retrieve_failed",
+    "case.curating": "verb.case.curating",
+    "case.registered": "verb.case.registered",
+    "case.excluded": "verb.case.excluded",
+    "case.recalled": "verb.case.recalled",
+    "case.withdrawn": "verb.case.withdrawn",
+    "case.purge": "verb.case.purge",
+    "case.replicated": "verb.case.replicated",
+    "case.replica-lost": "verb.case.replica-lost",
+    "image.take-in": "verb.image.take-in",
+    "original.read": "verb.original.read",
+    "candidate.read": "verb.candidate.read",
+    "form.save": "verb.form.save",
+    "pick.save": "verb.pick.save",
+    "roi.save": "verb.roi.save",
+    "mask.proposed": "verb.mask.proposed",
+    "mask.candidate": "verb.mask.candidate",
+    "mask.confirmed": "verb.mask.confirmed",
+    "mask.void": "verb.mask.void",
+    "vault.reveal": "verb.vault.reveal",
+    "opt-out.set": "verb.opt-out.set",
+    "opt-out.lift": "verb.opt-out.lift",
+    "opt-out.check": "verb.opt-out.check",
+    "package.building": "verb.package.building",
+    "package.deidentified": "verb.package.deidentified",
+    "package.staged": "verb.package.staged",
+    "package.sent": "verb.package.sent",
+    "package.send_failed": "verb.package.send_failed",
+    "package.received": "verb.package.received",
+    "package.accepted": "verb.package.accepted",
+    "package.quarantined": "verb.package.quarantined",
+    "package.replicated": "verb.package.replicated",
+    "package.taken_back": "verb.package.taken_back",
+    "package.held": "verb.package.held",
+    "package.retry": "verb.package.retry",
+    "parcel.announce": "verb.parcel.announce",
+    "parcel.complete": "verb.parcel.complete",
+    "parcel.forwarded": "verb.parcel.forwarded",
+    "parcel.accepted": "verb.parcel.accepted",
+    "parcel.quarantined": "verb.parcel.quarantined",
+    "parcel.refused": "verb.parcel.refused",
+    "dataset.create": "verb.dataset.create",
+    "dataset.begin": "verb.dataset.begin",
+    "dataset.frozen": "verb.dataset.frozen",
+    "dataset.failed": "verb.dataset.failed",
+    "dataset.pull": "verb.dataset.pull",
+    "bank.read": "verb.bank.read",
+    "bank.export": "verb.bank.export",
+    "dicom.read": "verb.dicom.read",
+    "dicom.store": "verb.dicom.store",
+    "holiday.set": "verb.holiday.set",
+    "holiday.delete": "verb.holiday.delete",
+    "schedule.window": "verb.schedule.window",
+    "schedule.caps": "verb.schedule.caps",
+    "peer.test": "verb.peer.test",
+    "job.again": "verb.job.again",
+    "audit.verify": "verb.audit.verify",
+    "audit.export": "verb.audit.export",
+}
+_FAMILIES: Final = {"case": "case.", "package": "package.", "dataset": "version."}
+
+
+def verb_in_words(lang: Language, verb: str) -> str:
+    return text(lang, VERBS[verb]) if verb in VERBS else verb
+
+
+def state_in_words(lang: Language, verb: str, state: str | None) -> str:
+    """What a thing was, or became: a state's own word where it has one."""
+    key = f"{_FAMILIES.get(verb.partition('.')[0], '')}{state}"
+    return text(lang, key) if state and "." in key and key in catalogue(lang) else state or ""
