@@ -52,7 +52,6 @@ def site(postgres: ScratchPostgres, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def opened(page: Page, case: Case, number: int = 1) -> None:
-    page.on("response", lambda r: print(r.status, r.request.method, r.url[-60:]) if "/cases/" in r.url else None)
     page.goto(f"/cases/{case.id}?image={number}")
     shows(page, 1)
 

@@ -31,6 +31,7 @@ export class Cine {
 
   take(image, frame = 1) {
     this.stop();
+    this.frames.rest();
     this.#image = image;
     this.frame = frame;
     this.root.classList.toggle("still", image.frames < 2);

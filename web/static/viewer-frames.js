@@ -59,7 +59,7 @@ export class Frames {
   #pngs = new Kept(PNG_BYTES, (blob) => blob.size);
   #coming = new Map();
   #wanted = [];
-  #busy = 0;
+  #flying = new Set();
 
   /** `address(image, frame)` is where a frame is read; `onChange(image)` hears of a candidate that is not the known one. */
   constructor(address, onChange) {
@@ -120,18 +120,20 @@ export class Frames {
     this.#pump();
   }
 
+  /** Fetch nothing more ahead; resolves when what is under way has come. */
   rest() {
     this.#wanted = [];
+    return Promise.allSettled([...this.#flying, ...this.#coming.values()]);
   }
 
   #pump() {
-    while (this.#busy < AT_ONCE && this.#wanted.length) {
+    while (this.#flying.size < AT_ONCE && this.#wanted.length) {
       const { image, frame, asBitmap } = this.#wanted.shift();
       const key = image.mask?.digest ? this.#key(image, frame) : null;
       if (!key || this.#bitmaps.has(key) || this.#coming.has(key) || (!asBitmap && this.#pngs.has(key))) continue;
-      this.#busy += 1;
       const coming = asBitmap ? this.get(image, frame) : this.#png(image, frame, key);
-      coming.catch(() => this.rest()).finally(() => { this.#busy -= 1; this.#pump(); });
+      this.#flying.add(coming);
+      coming.catch(() => { this.#wanted = []; }).finally(() => { this.#flying.delete(coming); this.#pump(); });
     }
   }
 

@@ -17,6 +17,7 @@ export class Masks {
   #frame = 1;
   #drafts = new Map();
   #untold = new Map();
+  #told = Promise.resolve();
   #timer = 0;
 
   /** `viewer` has boxes, mode, go(frame), open(image), say(words, tone), ready(image) and marks(image). */
@@ -66,12 +67,12 @@ export class Masks {
     this.telling = setTimeout(() => this.tell(), TOLD_AFTER_MS);
   }
 
-  /** Tell the server which frames were seen; what cannot be told now is told with the next. */
-  async tell() {
+  /** Tell the server which frames were seen, after what is being told already; what cannot be told now is told with the next. */
+  tell() {
     clearTimeout(this.telling);
     const all = [...this.#untold.entries()];
     this.#untold.clear();
-    await Promise.all(all.map(async ([key, { image, digest, frames }]) => {
+    this.#told = Promise.all([this.#told, ...all.map(async ([key, { image, digest, frames }]) => {
       try {
         const answer = await fetch(`${pathOf(image)}/shown`, {
           method: "POST", credentials: "same-origin", keepalive: true,
@@ -83,7 +84,8 @@ export class Masks {
         const later = this.#untold.get(key) ?? { image, digest, frames: [] };
         this.#untold.set(key, { ...later, frames: [...frames, ...later.frames] });
       }
-    }));
+    })]);
+    return this.#told;
   }
 
   // The state on the server
@@ -290,6 +292,7 @@ export class Masks {
     const boxes = this.#drafts.get(image.id);
     if (!boxes) return;
     const rects = boxes.map(({ x, y, width, height }) => [x, y, width, height]);
+    await Promise.all([this.viewer.frames.rest(), this.tell()]);
     try {
       const told = await save("PUT", pathOf(image), { rects, revision: image.mask.revision });
       this.#drafts.delete(image.id);
