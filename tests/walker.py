@@ -25,7 +25,7 @@ class Reader(HTMLParser):
         self.fragments: list[tuple[str, str]] = []
         self.text: list[str] = []
         self.lang = ""
-        self._open: list[tuple[str, bool]] = []
+        self._open: list[tuple[str, bool, str | None]] = []  # tag, another language, the hx-target that it hands down
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
@@ -34,10 +34,13 @@ class Reader(HTMLParser):
         if tag == "a" and "href" in given and "download" not in given:
             self.links.append(given["href"])
         if "hx-get" in given:
-            self.fragments.append((given["hx-get"], given.get("hx-target", f"#{given.get('id', '')}").lstrip("#")))
+            target = given.get("hx-target") or (self._open[-1][2] if self._open else None) or "this"
+            own = given.get("id", "")
+            self.fragments.append((given["hx-get"], own if target == "this" else target.lstrip("#")))
         if tag not in _VOID:
             foreign = tag in _FOREIGN or given.get("lang", self.lang) != self.lang or "data-name" in given
-            self._open.append((tag, foreign or bool(self._open and self._open[-1][1])))
+            above = self._open[-1] if self._open else ("", False, None)
+            self._open.append((tag, foreign or above[1], given.get("hx-target", above[2])))
 
     def handle_endtag(self, tag: str) -> None:
         while self._open and self._open.pop()[0] != tag:

@@ -100,9 +100,10 @@ class ImageMask(SQLModel, table=True):
 
 
 class MaskView(SQLModel, table=True):
-    """That a person's screen was given this frame of this candidate."""
+    """That a person was given this frame of this candidate; `is_shown` once it was on their screen."""
 
     __tablename__ = "mask_view"
     mask_id: UUID = Field(primary_key=True, foreign_key="image_mask.id")
     user_id: UUID = Field(primary_key=True, foreign_key="user.id")
     frame: int = Field(primary_key=True)
+    is_shown: bool

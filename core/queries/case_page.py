@@ -104,7 +104,9 @@ def _shown(session: Session, actor: Actor, masks: Iterable[ImageMask]) -> dict[U
     ids = [mask.id for mask in masks]
     if not ids or actor.user_id is None:
         return found
-    statement = select(MaskView).where(col(MaskView.mask_id).in_(ids), MaskView.user_id == actor.user_id)
+    statement = select(MaskView).where(
+        col(MaskView.mask_id).in_(ids), MaskView.user_id == actor.user_id, col(MaskView.is_shown)
+    )
     for view in session.exec(statement.order_by(col(MaskView.frame))):
         found.setdefault(view.mask_id, []).append(view.frame)
     return found

@@ -85,7 +85,8 @@ def masks_of(session: Session, case_id: UUID) -> dict[UUID, ImageMask]:
 
 
 def frames_shown(session: Session, mask_id: UUID, user_id: UUID) -> set[int]:
-    return set(session.exec(select(MaskView.frame).where(MaskView.mask_id == mask_id, MaskView.user_id == user_id)))
+    of_person = select(MaskView.frame).where(MaskView.mask_id == mask_id, MaskView.user_id == user_id)
+    return set(session.exec(of_person.where(col(MaskView.is_shown))))
 
 
 def form_of(session: Session, case_id: UUID) -> Form | None:

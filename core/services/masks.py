@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from core import audit, jobs
 from core.clock import now_utc
@@ -164,7 +164,7 @@ def _inside(image: SiteImage, rect: tuple[int, int, int, int]) -> bool:
 def candidate_frame(node: SiteNode, session: Session, actor: Actor, image_id: UUID, frame: int) -> tuple[bytes, str]:
     """(PNG of one frame decoded from the candidate, the candidate's digest); remembers that this person was shown it."""
     png, mask = _rendered(node, session, actor, image_id, frame)
-    _remember(session, actor, mask, [frame])
+    _remember(session, actor, mask, [frame], is_shown=True)
     return png, mask.digest or ""
 
 
@@ -173,11 +173,15 @@ def preview(
 ) -> tuple[bytes, str]:
     """As `candidate_frame`, for a page that fetches ahead or shows it small (`width`): nobody has been shown it yet."""
     png, mask = _rendered(node, session, actor, image_id, frame, width)
+    if width is None:
+        _remember(session, actor, mask, [frame], is_shown=False)
     return png, mask.digest or ""
 
 
 def mark_shown(session: Session, actor: Actor, image_id: UUID, digest: str, frames: Sequence[int]) -> set[int]:
-    """A page says that these frames of the candidate were on this person's screen; all that were until now."""
+    """A page says that these frames of the candidate were on this person's screen; all that were until now.
+
+    Raises WrongState for a frame that this person was never given."""
     image, case = queries.readable_image(session, actor, image_id)
     check(actor, Verb.SEE_PIXELS, case.domain)
     mask = queries.current_mask(session, image.id)
@@ -185,16 +189,28 @@ def mark_shown(session: Session, actor: Actor, image_id: UUID, digest: str, fram
         raise Conflict("The candidate was changed after you looked; look at the new one.")
     if any(not 1 <= frame <= image.frames for frame in frames):
         raise Malformed(f"This image has frames 1 to {image.frames}.")
-    _remember(session, actor, mask, frames)
+    given = select(MaskView.frame).where(MaskView.mask_id == mask.id, MaskView.user_id == actor.user_id)
+    if not set(frames) <= set(session.exec(given)):
+        raise WrongState("A frame was not given to you yet; open it first.")
+    _remember(session, actor, mask, frames, is_shown=True)
     session.flush()
     return queries.frames_shown(session, mask.id, actor.user_id)
 
 
-def _remember(session: Session, actor: Actor, mask: ImageMask, frames: Sequence[int]) -> None:
-    """Two windows of one person may say so at the same time: the second finds the row there and leaves it."""
-    rows = [{"mask_id": mask.id, "user_id": actor.user_id, "frame": frame} for frame in sorted(set(frames))]
-    if rows:
-        session.execute(insert(MaskView).values(rows).on_conflict_do_nothing())
+def _remember(session: Session, actor: Actor, mask: ImageMask, frames: Sequence[int], *, is_shown: bool) -> None:
+    """Two windows of one person may say so at the same time; what was on the screen once stays shown."""
+    rows = [
+        {"mask_id": mask.id, "user_id": actor.user_id, "frame": frame, "is_shown": is_shown}
+        for frame in sorted(set(frames))
+    ]
+    if not rows:
+        return
+    statement = insert(MaskView).values(rows)
+    known = ["mask_id", "user_id", "frame"]
+    if is_shown:
+        session.execute(statement.on_conflict_do_update(index_elements=known, set_={"is_shown": True}))
+    else:
+        session.execute(statement.on_conflict_do_nothing(index_elements=known))
 
 
 def _rendered(

@@ -176,7 +176,7 @@ def test_an_image_of_another_case_is_not_there(
 def views(case: Case) -> list[int]:
     with reading(case.node.engine) as session:
         known = {case.mask(image).id for image in case.images()}
-        return [view.frame for view in session.exec(select(MaskView)) if view.mask_id in known]
+        return [view.frame for view in session.exec(select(MaskView)) if view.mask_id in known and view.is_shown]
 
 
 def test_a_frame_that_is_fetched_has_not_been_shown_yet(browser: Browser, case: Case) -> None:
@@ -193,6 +193,15 @@ def test_a_frame_that_is_fetched_has_not_been_shown_yet(browser: Browser, case: 
     with reading(case.node.engine) as session:
         events = session.exec(select(AuditEvent).where(AuditEvent.verb == "candidate.read")).all()
     assert any(event.actor == "registrar" for event in events)
+
+
+def test_a_page_cannot_claim_a_frame_that_it_was_never_given(
+    browser: Browser, case: Case, site: tuple[Served, Case, Case]
+) -> None:
+    site[0].person("claims", [(Role.CUR, "*"), (Role.REG, "*")])
+    digest = case.mask(case.images()[0]).digest
+    answer = browser("claims").post(place(case, rest="/mask/shown"), json={"digest": digest, "frames": [1]})
+    assert answer.status_code == 409
 
 
 def test_a_frame_that_does_not_exist_is_refused(browser: Browser, case: Case) -> None:
