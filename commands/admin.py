@@ -44,7 +44,7 @@ def keys_create(role: RoleOption) -> None:
 
 @keys_app.command("public")
 def keys_public(role: RoleOption) -> None:
-    """Print the public half: central's for SONOBANK_CENTRAL_KEYS_FILE of the sites, a site's for `admin site add`."""
+    """Print the public half: central's for SONOBANK_CENTRAL_KEYS_FILE of the sites, a site's for `admin site`."""
     settings = load(role=role)
     if role == "central":
         print(central_keys.load(settings.keys, settings.data_dir).public().dump())

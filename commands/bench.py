@@ -27,12 +27,17 @@ INSTANCES_PER_STUDY, STUDIES = 40, 8
 
 
 def bench(
-    what: Annotated[str, typer.Argument(help="chain")] = "chain",
+    what: Annotated[str, typer.Argument(help="chain or pages")] = "chain",
     rounds: Annotated[int, typer.Option(min=1, max=9)] = 3,
 ) -> None:
     """Measure; every loop is bounded and stays on loopback."""
-    if what != "chain":
-        raise Malformed("What can be measured now: chain.")
+    measures = {"chain": _chain, "pages": _pages}
+    if what not in measures:
+        raise Malformed(f"What can be measured now: {', '.join(measures)}.")
+    print(json.dumps(measures[what](rounds)))
+
+
+def _chain(rounds: int) -> dict[str, Any]:
     result: dict[str, Any] = {"when": time.strftime("%F %T"), "rounds": rounds}
     result["second_start_seconds"] = _second_starts(rounds)
     result["demo_once"] = [_demo_once(seed) for seed in range(1, rounds + 1)]
@@ -48,7 +53,15 @@ def bench(
     medians["retrieve_against_plain_get"] = round(
         medians["retrieve_instances_per_second"] / medians["plain_get_instances_per_second"], 3
     )
-    print(json.dumps(result))
+    return result
+
+
+def _pages(rounds: int) -> dict[str, Any]:
+    """The worklist of 5,000 cases at the server, and the case page in Chromium (the packages of the tests bring its driver)."""
+    from commands.bench_case import case_page
+    from commands.bench_worklist import worklist_seconds
+
+    return {"worklist_seconds": worklist_seconds(rounds), "case_page": case_page(rounds)}
 
 
 def demo_layout(folder: str) -> Layout:
@@ -93,22 +106,24 @@ def _retrieval(rounds: int) -> dict[str, Any]:
             idle = pss_mb(nodes)
             ours, plain = [], []
             for round_ in range(rounds):
-                charts = [_fill(orthanc, 100 * round_ + number) for number in range(STUDIES)]
+                charts = [fill_orthanc(orthanc, 100 * round_ + number) for number in range(STUDIES)]
                 plain.append(_plain_gets(orthanc, [study_uid for _, _, study_uid in charts]))
                 ours.append(_pull(nodes, orthanc, charts))
             return {"retrieve_instances_per_second": ours, "plain_get_instances_per_second": plain, "idle_pss_mb": idle}
 
 
-def _fill(orthanc: Orthanc, seed: int) -> tuple[str, str, str]:
-    """One study of many stills; (chart ID, accession, study UID)."""
-    study = make_study(1000 + seed, "liver", "epiq", 4, 0)
-    source = [instance.dataset for instance in study.instances]
-    contents = []
-    for number in range(INSTANCES_PER_STUDY):
-        dataset = source[number % len(source)]
+def fill_orthanc(
+    orthanc: Orthanc, seed: int, stills: int = INSTANCES_PER_STUDY, cine_frames: int = 0
+) -> tuple[str, str, str]:
+    """One study of many stills, and one cine if it has frames; (chart ID, accession, study UID)."""
+    study = make_study(1000 + seed, "liver", "epiq", 4, cine_frames)
+    source = [instance for instance in study.instances if instance.dataset.get("NumberOfFrames", 1) == 1]
+    contents = [to_bytes(instance) for instance in study.instances if instance not in source]
+    for number in range(stills):
+        instance = source[number % len(source)]
         uid = UID(f"{study.study_uid[:55]}.{number + 1}")
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid
-        contents.append(to_bytes(study.instances[number % len(source)]))
+        instance.dataset.SOPInstanceUID = instance.dataset.file_meta.MediaStorageSOPInstanceUID = uid
+        contents.append(to_bytes(instance))
     orthanc.store(contents)
     return study.patient.patient_id, study.accession, study.study_uid
 

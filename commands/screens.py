@@ -74,12 +74,14 @@ def screens(
     """Start the demo, open every page as the person whose page it is, and keep a picture of each."""
     wanted = [shot for shot in SHOTS if not only or shot.name in only.split(",")]
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, running(demo_layout(folder)) as nodes, _chromium() as browser:
+    with tempfile.TemporaryDirectory() as folder, running(demo_layout(folder)) as nodes, chromium() as browser:
         values = _prepare(nodes)
         for lang in ("ja", "en"):
             for size in SIZES:
                 for shot in wanted:
-                    with _page(browser, nodes, shot, lang, size) as page:
+                    papers = nodes.papers[shot.node]
+                    password = papers["users"].get(shot.person, "")
+                    with sign_in(browser, papers["url"], shot.person, password, lang, size) as page:
                         _take(page, shot, values, out / f"{shot.name}-{lang}-{size}.png")
                 print(f"{lang} {size}: {len(wanted)} pages", file=sys.stderr)
 
@@ -90,7 +92,11 @@ def _prepare(nodes: Running) -> dict[str, str]:
         summary = journey.run()
         if not summary["ok"]:
             raise Unavailable(f"the demo did not come through: {summary['error']}")
-        open_case = journey.leave_for_hands()[0]
+        return places(nodes, journey.leave_for_hands()[0])
+
+
+def places(nodes: Running, open_case: str) -> dict[str, str]:
+    """What the addresses of SHOTS name, once the candidates of the open case are written."""
     curator, lead = (_person(nodes, *who) for who in (("site", "curator"), ("central", "lead")))
     done = curator.call("GET", "/api/v1/cases", params={"state": "REGISTERED"})["cases"][0]["id"]
     for image in curator.call("GET", f"/api/v1/cases/{open_case}")["images"]:
@@ -107,7 +113,8 @@ def _person(nodes: Running, node: str, name: str) -> Person:
 
 
 @contextmanager
-def _chromium() -> Iterator[Browser]:
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium without a window."""
     with sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
@@ -116,15 +123,17 @@ def _chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def _page(browser: Browser, nodes: Running, shot: Shot, lang: str, size: str) -> Iterator[Page]:
+def sign_in(
+    browser: Browser, url: str, name: str, password: str, lang: str = "en", size: str = "1440"
+) -> Iterator[Page]:
+    """A fresh window at a node; nobody signs in where no name is given."""
     width, height = SIZES[size]
-    papers = nodes.papers[shot.node]
-    context = browser.new_context(viewport={"width": width, "height": height}, locale=lang, base_url=papers["url"])
+    context = browser.new_context(viewport={"width": width, "height": height}, locale=lang, base_url=url)
     page = context.new_page()
     page.goto(f"/sign-in?lang={lang}")
-    if shot.person:
-        page.fill("input[name=name]", shot.person)
-        page.fill("input[name=password]", papers["users"][shot.person])
+    if name:
+        page.fill("input[name=name]", name)
+        page.fill("input[name=password]", password)
         page.click("form[action^='/sign-in'] button[type=submit]")
         page.wait_for_load_state()
     yield page

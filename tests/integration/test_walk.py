@@ -1,5 +1,6 @@
 """Every page as every role: it opens, it is whole, it is in the person's language, and it shows nobody's identity."""
 
+import gzip
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,13 +8,16 @@ from dataclasses import dataclass
 
 import httpx2
 import pytest
+from playwright.sync_api import Browser
 from sqlalchemy import text
 
 from commands.demo import Running, running
 from commands.demo_journey import Journey
+from commands.screens import SHOTS, Shot, chromium, places, sign_in
 from core.db import make_engine
 from core.models.people import Role
 from tests.integration.test_chain import CASES, SEED, values_of_patients
+from tests.live import violations
 from tests.nodes import free_layout, logs_of
 from tests.rawsearch import hits
 from tests.walker import Seen, look, walk
@@ -30,6 +34,7 @@ class Bank:
     passwords: dict[tuple[str, str], str]
     research_ids: set[str]
     patient_values: set[str]
+    places: dict[str, str]
 
     @contextmanager
     def browser(self, node: str, role: str, lang: str = "ja") -> Iterator[httpx2.Client]:
@@ -47,8 +52,9 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bank]:
     with running(layout) as nodes:
         with Journey(layout, nodes.papers, SEED, CASES, say=lambda text: None) as journey:
             summary = journey.run()
-        assert summary["ok"], f"{summary}\n{logs_of(nodes)}"
-        yield Bank(nodes, dict(_people(nodes)), _research_ids(nodes), values_of_patients())
+            assert summary["ok"], f"{summary}\n{logs_of(nodes)}"
+            found = places(nodes, journey.leave_for_hands()[0])
+        yield Bank(nodes, dict(_people(nodes)), _research_ids(nodes), values_of_patients(), found)
 
 
 def _people(nodes: Running) -> Iterator[tuple[tuple[str, str], str]]:
@@ -112,6 +118,26 @@ def test_every_fragment_is_a_whole_page_for_a_plain_browser(bank: Bank, node: st
             assert part.status == 200 and not part.is_page, url
             whole = look(client, url)
             assert whole.status == 200 and whole.is_page, url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running_browser:
+        yield running_browser
+
+
+@pytest.mark.parametrize("shot", SHOTS, ids=lambda shot: shot.name)
+def test_every_page_is_accessible_and_light(bank: Bank, browser: Browser, shot: Shot) -> None:
+    """axe finds nothing, and script and style of the page are at most 250 kB on the wire."""
+    papers, weights = bank.nodes.papers[shot.node], {}
+    with sign_in(browser, papers["url"], shot.person, papers["users"].get(shot.person, ""), "ja") as page:
+        heavy = {"script", "stylesheet"}
+        page.on("response", lambda r: r.request.resource_type in heavy and weights.update({r.url: r}))
+        page.goto(shot.path.format(**bank.places))
+        page.wait_for_timeout(1200)
+        assert violations(page) == []
+        sizes = {url: len(gzip.compress(answer.body())) for url, answer in weights.items()}
+    assert 0 < sum(sizes.values()) <= 250_000, sizes
 
 
 def test_no_log_says_who_a_patient_is(bank: Bank) -> None:
