@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -97,13 +97,13 @@ def _prepare(nodes: Running) -> dict[str, str]:
 
 def places(nodes: Running, open_case: str) -> dict[str, str]:
     """What the addresses of SHOTS name, once the candidates of the open case are written."""
-    curator, lead = (_person(nodes, *who) for who in (("site", "curator"), ("central", "lead")))
-    done = curator.call("GET", "/api/v1/cases", params={"state": "REGISTERED"})["cases"][0]["id"]
-    for image in curator.call("GET", f"/api/v1/cases/{open_case}")["images"]:
-        while not curator.call("GET", f"/api/v1/images/{image['id']}/mask")["digest"]:
-            time.sleep(0.3)
-    package = curator.call("GET", "/api/v1/packages", params={"case_id": done})[0]["id"]
-    bank = lead.call("GET", "/api/v1/cases")[0]["id"]
+    with closing(_person(nodes, "site", "curator")) as curator, closing(_person(nodes, "central", "lead")) as lead:
+        done = curator.call("GET", "/api/v1/cases", params={"state": "REGISTERED"})["cases"][0]["id"]
+        for image in curator.call("GET", f"/api/v1/cases/{open_case}")["images"]:
+            while not curator.call("GET", f"/api/v1/images/{image['id']}/mask")["digest"]:
+                time.sleep(0.3)
+        package = curator.call("GET", "/api/v1/packages", params={"case_id": done})[0]["id"]
+        bank = lead.call("GET", "/api/v1/cases")[0]["id"]
     return {"open": open_case, "done": done, "package": package, "bank": bank}
 
 
