@@ -43,7 +43,7 @@ SHOTS: Final = (
     Shot("worklist", "site", "curator", "/worklist"),
     Shot("flag", "site", "examiner", "/flag"),
     Shot("case", "site", "curator", "/cases/{open}"),
-    Shot("case-cine", "site", "curator", "/cases/{open}", ("j", "j", "j")),
+    Shot("case-cine", "site", "curator", "/cases/{open}", ("j", "j", "j", "j")),
     Shot("case-mask", "site", "curator", "/cases/{open}", ("m",)),
     Shot("case-registered", "site", "curator", "/cases/{done}"),
     Shot("sheet", "site", "curator", "/cases/{open}/sheet"),

@@ -1,6 +1,7 @@
 """Every page as every role: it opens, it is whole, it is in the person's language, and it shows nobody's identity."""
 
 import gzip
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -98,10 +99,22 @@ def test_every_page_of_a_role_opens_and_shows_nobodys_identity(bank: Bank, node:
     assert not wrong, "\n".join(wrong)
 
 
+def _is_in(value: str, shown: str) -> bool:
+    """A Latin name is looked for as a word: ENDO is a surname, ENDOCAV_PA is a transducer."""
+    if value.isascii() and value.isalpha():
+        return re.search(rf"(?<![A-Za-z]){value}(?![A-Za-z])", shown) is not None
+    return value in shown
+
+
+def test_a_name_is_found_as_a_word_only() -> None:
+    assert _is_in("ENDO", "<p>ENDO^AKEMI</p>") and _is_in("ENDO", "name=ENDO_1") and _is_in("やまざき", "名やまざき様")
+    assert not _is_in("ENDO", "<option>ENDOCAV_PA</option>")
+
+
 def _faults(bank: Bank, node: str, page: Seen) -> list[str]:
     found = [] if page.status in {200, 303} else [f"status {page.status}"]
     shown = f"{page.url} {page.headers} {page.body}"
-    found += [f"shows a patient's value ({len(value)} characters)" for value in bank.patient_values if value in shown]
+    found += [f"shows a patient's value ({len(value)} characters)" for value in bank.patient_values if _is_in(value, shown)]
     if node == "site":
         found += ["shows a research ID" for research_id in bank.research_ids if research_id in shown]
     if page.is_page:
