@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import Index, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import TEXT
 from sqlmodel import Field, SQLModel
 
@@ -29,6 +29,7 @@ MASK_MOVES: Final[dict[MaskState, frozenset[MaskState]]] = {
 class Pick(SQLModel, table=True):
     """Whether an image is registered; a rejected one carries a coded reason."""
 
+    __table_args__ = (Index("ix_pick_rejected", "image_id", postgresql_where=text("picked IS FALSE")),)
     image_id: UUID = Field(primary_key=True, foreign_key="site_image.id")
     picked: bool
     reason: str | None = Field(default=None, max_length=32)
@@ -80,7 +81,10 @@ class ImageMask(SQLModel, table=True):
     `to_show` are the frame numbers (from 1) with a distinct overlay, which a person must have seen."""
 
     __tablename__ = "image_mask"
-    __table_args__ = (UniqueConstraint("image_id", "revision"),)
+    __table_args__ = (
+        UniqueConstraint("image_id", "revision"),
+        Index("ix_image_mask_open", "image_id", postgresql_where=text("state = 'PROPOSED'")),
+    )
     id: UUID = Field(default_factory=uuid7, primary_key=True)
     image_id: UUID = Field(foreign_key="site_image.id", index=True)
     revision: int
