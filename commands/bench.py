@@ -14,8 +14,8 @@ import typer
 from pydicom.uid import UID
 
 from commands.demo import Running, running
-from commands.demo_journey import Person
 from commands.demo_nodes import Layout
+from commands.demo_person import Person
 from commands.orthanc import Orthanc, free_port
 from commands.orthanc import running as orthanc_running
 from core.dicom.peer import AS_STORED, DicomWebPeer, values

@@ -78,7 +78,9 @@ class ImageMask(SQLModel, table=True):
     """One proposal of rectangles and the candidate made from it. A change makes a new row and voids the old one.
 
     `reasons` says for each rectangle why it is there; `candidate` is the index of the sealed pixel stream;
-    `to_show` are the frame numbers (from 1) with a distinct overlay, which a person must have seen."""
+    `to_show` are the frame numbers (from 1) with a distinct overlay, which a person must have seen. `texts` are the
+    places with text that may identify, as `core.services.texts` keeps them; what is written there is kept nowhere.
+    `text_read`: the present candidate was looked through for text."""
 
     __tablename__ = "image_mask"
     __table_args__ = (
@@ -97,6 +99,8 @@ class ImageMask(SQLModel, table=True):
     candidate: dict[str, Any] = Json(dict)
     digest: str | None = Field(default=None, max_length=64)
     to_show: list[int] = Json(list)
+    texts: list[dict[str, Any]] = Json(list)
+    text_read: bool = False
     hold: str | None = Field(default=None, max_length=400)
     confirmed_by: UUID | None = Field(default=None, foreign_key="user.id")
     confirmed_at: datetime | None = Moment(default=None)
