@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import UID
 
-from core.deid import profile, values
+from core.deid import profile, values, words
 from core.deid.candidate import Index
 from core.deid.pixel_header import add_pixel_attributes
 from core.deid.pseudonyms import Pseudonyms, is_standard_uid
@@ -92,7 +92,7 @@ class _Work:
                 if element.VR == "SQ":
                     if depth == MAX_DEPTH:
                         raise Held("The sequences of the file are nested too deeply.")
-                    items = [(item, Dataset()) for item in element.value or () if _is_kept(item, rule)]
+                    items = [(item, Dataset()) for item in element.value or () if keeps_item(item, rule)]
                     if items:
                         target.add(DataElement(tag, "SQ", DicomSequence([new for _, new in items])))
                         waiting.extend((item, new, rule.keyword, depth + 1) for item, new in items)
@@ -123,6 +123,8 @@ class _Work:
             return str(element.value)
         if rule.rule in {"text", "lut"}:
             return values.text(element, self.search, self.device) if rule.rule == "text" else element.value
+        if rule.rule == "words":
+            return self._described(element)
         if rule.rule == "shift":
             return self._moved(element, source)
         if rule.rule == "sex":
@@ -130,6 +132,12 @@ class _Work:
         if rule.rule == "age":
             return values.age(element)
         return self._identity(element, rule)
+
+    def _described(self, element: DataElement) -> str | None:
+        """The allowed words of a description; none where the option is left out."""
+        if profile.CLEAN_DESCRIPTORS not in self.options:
+            return None
+        return words.kept(words.described(element.value), self.search) or None
 
     def _identity(self, element: DataElement, rule: profile.Allowed) -> Any:  # noqa: ANN401
         if rule.rule == "research_id":
@@ -181,7 +189,8 @@ def _element(source: Dataset, tag: int, rule: profile.Allowed) -> DataElement | 
     return element if vr in rule.vrs and not (vr == "SQ" and isinstance(value, bytes | str)) else None
 
 
-def _is_kept(item: Dataset, rule: profile.Allowed) -> bool:
+def keeps_item(item: Dataset, rule: profile.Allowed) -> bool:
+    """Whether an item of a sequence that may stay does: codes of public lists and whole tables only."""
     try:
         if rule.rule == "codes":
             return values.is_known_code(item)

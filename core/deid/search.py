@@ -33,7 +33,9 @@ class Search:
     def __init__(self, needles: Sequence[str]) -> None:
         wanted = [needle.strip() for needle in needles]
         self._needles = sorted({needle for needle in wanted if len(needle) > 1 or (needle and not needle.isascii())})
+        self.count = len(self._needles)
         self.whole_words = sum(map(is_short, self._needles))
+        self.whole_numbers = sum(_is_number(one) and not is_short(one) for one in self._needles)
         folded = {plain(needle) for needle in self._needles}
         self._loose = {one for one in folded if not is_short(one) and not _is_number(one)}
         self._loose_words = {word for one in self._loose if len(word := _joined(one)) > 5 and not word.isdecimal()}

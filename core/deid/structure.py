@@ -5,7 +5,7 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from core.deid import profile, values
+from core.deid import profile, values, words
 from core.deid.headers import SOP_CLASSES
 from core.deid.pseudonyms import is_standard_uid
 from core.dicom.part10 import Part10
@@ -67,6 +67,8 @@ def _walked(dataset: Dataset) -> list[str]:
                 waiting.extend((item, rule.keyword) for item in element.value or ())
             elif any(isinstance(one, str) and "\ufffd" in one for one in values.parts(element.value)):
                 found.append(rule.keyword)  # bytes that are no text in the character set that the file names
+            elif rule.rule == "words" and words.kept(words.described(element.value)) != element.value:
+                found.append(rule.keyword)
             elif rule.rule == "empty" and values.parts(element.value):
                 found.append(rule.keyword)
             elif rule.rule == "uid" and not all(_is_new(str(one)) for one in values.parts(element.value)):
