@@ -4,6 +4,7 @@ Kept are places and kinds only, never what is written there: {frame, box, kind, 
 until a person said `leave`; a place that was masked is not there any more when the next candidate is looked through."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, BinaryIO, Final
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from core.permissions import SYSTEM
 
 LEAVE: Final = "leave"
 _ROOM: Final = 3  # pixels round a line: letters reach a little further than a detector says
+_EDGE: Final = 3
 _SAME: Final = 0.5  # of their union: two boxes over one text
 _REASONS: Final[Mapping[str, str]] = {
     "name": "text found: a name?",
@@ -56,8 +58,18 @@ def look(
     if not texts:
         return []
     needles = node.vault.needles(case_id, SYSTEM.name)
-    found = judge(texts, needles, _kept(picture.format, regions))
+    found = [_cut(one, rects) for one in judge(texts, needles, _kept(picture.format, regions))]
     return _once([one for one in found if one.kind != Kind.LABEL and not _is_covered(one, rects)])
+
+
+def _cut(finding: Finding, rects: Sequence[Rect]) -> Finding:
+    """Writing that the edge of a mask cuts through cannot be read, though a person may guess it: it is masked too."""
+    x0, y0, x1, y1 = finding.box
+    near = any(
+        r.x - _EDGE < x1 and x0 < r.x + r.width + _EDGE and r.y - _EDGE < y1 and y0 < r.y + r.height + _EDGE
+        for r in rects
+    )
+    return replace(finding, kind=Kind.IDENTIFIER) if near and finding.kind == Kind.QUESTION else finding
 
 
 def _kept(fmt: PixelFormat, regions: Sequence[Region]) -> list[tuple[int, int, int, int]]:
