@@ -240,8 +240,6 @@ def _measure(rng: np.random.Generator, sheet: _Sheet, layout: Layout, size: int,
         shade = (235, 235, 235) if row % 3 else (240, 190, 70)
         x = 6 if row < 6 else int(layout.columns * 0.02)
         y = top + row * round(size * 1.5) if row < 6 else layout.rows - (11 - row) * round(size * 1.5) - 8
-        if not any(
-            one.box[1] < y + size + 4 and y < one.box[3] + 4 and one.box[0] < columns_of(layout)
-            for one in sheet.written
-        ):
+        left = [one.box for one in sheet.written if one.box[0] < layout.columns // 4]
+        if not any(box[1] < y + size + 4 and y < box[3] + 4 for box in left):
             sheet.write("measure", text, x, y, size, shade)

@@ -89,7 +89,7 @@ class TextReader:
             crop = np.asarray(cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), np.uint8)
         height, width = crop.shape[:2]
         right, bottom = -(width + 2 * _BORDER) % 32 + _BORDER, -(height + 2 * _BORDER) % 32 + _BORDER
-        padded = cv2.copyMakeBorder(crop, _BORDER, bottom, _BORDER, right, cv2.BORDER_REPLICATE)
+        padded = np.asarray(cv2.copyMakeBorder(crop, _BORDER, bottom, _BORDER, right, cv2.BORDER_REPLICATE), np.uint8)
         chances = self._detector.run(None, {"x": _normalised(padded)[None]})[0][0, 0]
         found = []
         for left, top, right_end, bottom_end in _regions(np.asarray(chances, np.float32), _TALLEST * scale):
