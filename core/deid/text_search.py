@@ -11,8 +11,6 @@ from core.errors import Refused
 
 _MOST_FRAMES: Final = 16
 _MOST_BYTES: Final = 16 << 20
-_TALL: Final = 1 / 10  # of the rows: no console writes larger letters than that, but speckle is taken for some
-_SURE: Final = 0.8
 _ODD_ANSWER: Final = "The text of the image could not be looked for."
 _Read = tuple[int, list[list[int]] | None]
 
@@ -48,14 +46,7 @@ def find_texts(reader: Caller, picture: Picture) -> list[Text]:
     A still is read whole; of a cine what stands still is read once and what is new on a frame on that frame.
     Memory is flat in the number of frames. Raises Refused for frames that do not decode."""
     reads: Iterable[_Read] = [(1, None)] if picture.format.frames == 1 else _to_read(reader, picture)
-    found = [text for number, areas in reads for text in _read(reader, picture, number, areas)]
-    return [text for text in found if _is_line(text, picture.format.rows)]
-
-
-def _is_line(text: Text, rows: int) -> bool:
-    """A box as tall as a part of the picture is no line of text, unless the reader is sure of every letter."""
-    x0, y0, x1, y1 = text.box
-    return min(x1 - x0, y1 - y0) <= rows * _TALL or (text.score >= _SURE and len(text.words) > 1)
+    return [text for number, areas in reads for text in _read(reader, picture, number, areas)]
 
 
 def _to_read(reader: Caller, picture: Picture) -> Iterator[_Read]:

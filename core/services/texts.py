@@ -33,6 +33,7 @@ _REASONS: Final[Mapping[str, str]] = {
     "accession": "text found: an accession number?",
     "number": "text found: a long number?",
     "prompt": "text found: a label such as Name or ID",
+    "cut": "text found: cut by the edge of the mask",
     "label": "text found outside the picture",
     "mark": "text found outside the picture",
     "unknown-words": "text found: unknown words",
