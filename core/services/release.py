@@ -33,10 +33,10 @@ from core.vault import Link, SealedReader
 
 
 class TextRemains(Held):
-    """Text that nobody has answered for is visible in a picture; look at the image again."""
+    """Text is visible that nobody has answered for; `image_id` is looked at again."""
 
-    def __init__(self, image_id: UUID) -> None:
-        super().__init__()
+    def __init__(self, message: str, image_id: UUID) -> None:
+        super().__init__(message)
         self.image_id = image_id
 
 
@@ -159,7 +159,9 @@ def _check_text(node: SiteNode, case_id: UUID, image_id: UUID, mask: ImageMask, 
     frames = Picture(part10.pixel, lambda n: frame_bytes(written, part10, n - 1), palette_of(part10.dataset))
     found = texts.look(node, case_id, frames, regions, [Rect(*rect) for rect in mask.rects])
     if texts.not_left(mask, found):
-        raise TextRemains(image_id)
+        raise TextRemains(
+            "Text that nobody has answered for is visible in a picture; look at the image again.", image_id
+        )
 
 
 def _check_opt_out(node: SiteNode, case_id: UUID) -> None:

@@ -22,7 +22,7 @@ LEAVE: Final = "leave"
 _ROOM: Final = 3  # pixels round a line: letters reach a little further than a detector says
 _EDGE: Final = 3
 _SAME: Final = 0.5  # of their union: two boxes over one text
-_REASONS: Final[Mapping[str, str]] = {
+REASONS: Final[Mapping[str, str]] = {
     "name": "text found: a name?",
     "id": "text found: a chart ID?",
     "birth-date": "text found: the date of birth?",
@@ -48,7 +48,7 @@ def candidate_picture(stream: BinaryIO, index: Index) -> Picture:
 
 def reason(what: str) -> str:
     """Why a rectangle is over a text, as far as a kind tells."""
-    return _REASONS.get(what, _REASONS["unknown-words"])
+    return REASONS.get(what, REASONS["unknown-words"])
 
 
 def look(
