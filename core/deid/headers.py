@@ -227,6 +227,10 @@ def _complete(out: Dataset) -> None:
             out.add(DataElement(rule.tag, min(rule.vrs), ""))
         elif rule.type == "1" and rule.tag not in out and rule.rule != "written":
             raise Held(f"{rule.keyword} is missing or cannot be kept.")
+    if "FrameOfReferenceUID" in out:  # the module needs both (PS3.3 C.7.4.1)
+        out.PositionReferenceIndicator = ""
+    else:
+        out.pop("PositionReferenceIndicator", None)
     for tag in [tag for tag in out.keys() if _is_optional(int(tag)) and not values.parts(out[tag].value)]:  # noqa: SIM118
         del out[tag]
 

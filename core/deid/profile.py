@@ -9,8 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from pydicom.datadict import dictionary_VR
-
 from core.errors import BadConfiguration
 
 EDITION: Final = "2024b+2026c"
@@ -150,28 +148,11 @@ def _code_sequences() -> frozenset[str]:
 
 
 def allowed(tag: int, parent: str = "") -> Allowed | None:
-    """The rule for this tag inside items of `parent`, None where it must go.
-
-    UIDs that Table E.1-1 replaces stay at the top level, replaced; every other tag that is not listed goes."""
+    """The rule for this tag inside items of `parent`, None where it must go: every tag that is not listed goes."""
     found = _allowed().get((parent, tag))
     if found is None and parent in _code_sequences():
         found = _allowed().get((CODE_ITEMS, tag))
-    return _replaced_uid(tag) if found is None and not parent else found
-
-
-@cache
-def _replaced_uid(tag: int) -> Allowed | None:
-    row = row_for(tag)
-    if row is None or row.basic != "U" or tag >> 16 in {0x0002, 0x0004} or _vr(tag) != "UI":
-        return None
-    return Allowed("", tag, row.name, frozenset({"UI"}), "3", "uid")
-
-
-def _vr(tag: int) -> str | None:
-    try:
-        return dictionary_VR(tag)
-    except KeyError:
-        return None
+    return found
 
 
 @cache

@@ -49,7 +49,7 @@ def test_choices_follow_the_type(choice: str, type_: str, letter: str) -> None:
 
 def test_the_allow_list_is_never_laxer_than_the_table() -> None:
     fitting = {
-        "K": {"sex", "age", "number"}, "C": {"shift"}, "U": {"uid"}, "Z": {"empty", "research_id"},
+        "K": {"sex", "age", "number"}, "C": {"shift", "words"}, "U": {"uid"}, "Z": {"empty", "research_id"},
         "Z/D": {"empty", "research_id"},
     }  # fmt: skip
     for row in profile.allow_list():
@@ -63,7 +63,9 @@ def test_the_allow_list_is_never_laxer_than_the_table() -> None:
 
 
 def test_what_is_not_listed_goes() -> None:
-    assert profile.allowed(0x00081030) is None
+    assert profile.allowed(0x00104000) is None
+    assert profile.allowed(0x00081030, "SequenceOfUltrasoundRegions") is None
+    assert profile.allowed(0x00080017) is None  # Acquisition UID: no ultrasound object needs it
     assert profile.allowed(0x00091001) is None
     assert profile.allowed(0x00100010, "SequenceOfUltrasoundRegions") is None
     assert profile.allowed(0x00200052) is not None  # Frame of Reference UID: replaced
