@@ -24,6 +24,7 @@ SOP_CLASSES: Final = frozenset(
         "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture
     }
 )
+_DOCUMENTS: Final = "1.2.840.10008.5.1.4.1.1.88."  # structured reports and key object selections (PS3.4 B.5)
 IMPLEMENTATION_CLASS: Final = "2.25.57260756930018002976362116727944642499"
 IMPLEMENTATION_VERSION: Final = "SONOBANK_1"
 BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
@@ -49,8 +50,7 @@ def deidentify(
     removed also where the table would have them replaced: nothing is stricter.
     Raises Held with the keyword alone when a value must be looked at, or the object is no ultrasound image."""
     profile.check_options(options)
-    if str(dataset.get("SOPClassUID")) not in SOP_CLASSES:
-        raise Held("Only ultrasound images can be released.")
+    check_kind(dataset)
     work = _Work(dataset, pseudonyms, revision, Search(needles), options, values.device_names(dataset))
     out = work.walked()
     work.add_age(out)
@@ -63,6 +63,15 @@ def deidentify(
     work.add_pointers(out)
     out.file_meta = _file_meta(out, index)
     return out
+
+
+def check_kind(dataset: Dataset) -> None:
+    """Raises Held unless the object is an ultrasound image, as `SOP_CLASSES` has them."""
+    kind = str(dataset.get("SOPClassUID"))
+    if kind.startswith(_DOCUMENTS):
+        raise Held("Structured reports and key object notes are read for their facts; they are never released.")
+    if kind not in SOP_CLASSES:
+        raise Held("Only ultrasound images can be released.")
 
 
 @dataclass(frozen=True)

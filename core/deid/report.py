@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
-from pydicom.datadict import dictionary_description
+from pydicom.datadict import dictionary_description, keyword_for_tag
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
@@ -155,14 +155,10 @@ def _made(
 ) -> Change:
     name, keyword = PRIVATE, ""
     if not tag >> 16 & 1:
-        keyword = _keyword(tag)
+        keyword = keyword_for_tag(tag)
         name = _name(tag)
     written = f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
     return Change(written, keyword, name, path, depth, what, profile.action(tag, options) or "", elements, shown)
-
-
-def _keyword(tag: int) -> str:
-    return str(DataElement(tag, "UN", b"").keyword)
 
 
 def _name(tag: int) -> str:

@@ -8,13 +8,18 @@ from pydicom.dataset import Dataset
 from pydicom.valuerep import PersonName
 
 from core.deid import profile, values, words
-from core.deid.headers import SOP_CLASSES
+from core.deid.headers import IMPLEMENTATION_CLASS, SOP_CLASSES
 from core.deid.pseudonyms import is_standard_uid
 from core.dicom.part10 import Part10
 from core.errors import Held
 
 _NEW_UID: Final = re.compile(r"2\.25\.(0|[1-9][0-9]{0,38})")
 _META: Final = frozenset({0x00020000, 0x00020001, 0x00020002, 0x00020003, 0x00020010, 0x00020012, 0x00020013})
+_META_FORMS: Final = {
+    "FileMetaInformationVersion": re.compile(re.escape(str(b"\0\1"))),
+    "ImplementationClassUID": re.compile(re.escape(IMPLEMENTATION_CLASS)),
+    "ImplementationVersionName": re.compile(r"SONOBANK_\d{1,3}"),
+}
 _RESEARCH_ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 _FORMS: Final = {  # by rule, of moved dates and times by VR, and of one statement
     "sex": re.compile(r"[MFO]?"),
@@ -56,6 +61,8 @@ def faults(part10: Part10) -> list[str]:
         found.append("PatientID")
     if str(part10.file_meta.get("MediaStorageSOPInstanceUID")) != str(dataset.get("SOPInstanceUID")):
         found.append("MediaStorageSOPInstanceUID")
+    if not all(form.fullmatch(str(part10.file_meta.get(keyword))) for keyword, form in _META_FORMS.items()):
+        found.append("file meta ImplementationVersionName")
     if part10.trailing_bytes:
         found.append("bytes after the last element")
     codes = {str(item.get("CodeValue")) for item in dataset.get("DeidentificationMethodCodeSequence") or ()}
