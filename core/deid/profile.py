@@ -12,6 +12,7 @@ from typing import Final
 from core.errors import BadConfiguration
 
 EDITION: Final = "2024b+2026c"
+TABLE: Final = "ps3_15_annex_e_2024b.json"
 BASIC: Final = "113100"
 CLEAN_PIXELS: Final = "113101"
 CLEAN_GRAPHICS: Final = "113103"
@@ -76,10 +77,14 @@ def _pattern(tag: str) -> str:
     return digits.replace("X", "[0-9A-F]")
 
 
+def annex_e_file() -> Path:
+    return _DATA / TABLE
+
+
 @cache
 def annex_e() -> tuple[Row, ...]:
     """Every row: the 2024b table with its option columns, then those that the 2026c list adds (basic profile only)."""
-    table = json.loads((_DATA / "ps3_15_annex_e_2024b.json").read_text(encoding="utf-8"))
+    table = json.loads(annex_e_file().read_text(encoding="utf-8"))
     rows = [
         Row(_pattern(row["tag"]), row["name"], row["basicProfile"],
             {code: row[column] for column, code in _COLUMNS.items() if row.get(column)})
