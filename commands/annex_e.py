@@ -27,6 +27,7 @@ COLUMNS: Final = {
 _ORDER: Final = ("name", "tag", "stdCompIOD", "basicProfile", "rtnUIDsOpt", "rtnDevIdOpt", "rtnInstIdOpt",
                  "rtnPatCharsOpt", "rtnLongFullDatesOpt", "rtnLongModifDatesOpt", "cleanDescOpt", "cleanStructContOpt",
                  "cleanGraphOpt", "rtnSafePrivOpt")  # fmt: skip
+_XML_ID: Final = "http://www.w3.org/XML/1998/namespace id"
 _EDITION: Final = re.compile(r"PS3\.15\s+(20\d\d[a-e])")
 _TAG: Final = re.compile(r"\([0-9A-FX]{4},[0-9A-FX]{4}\)|\(GGGG,EEEE\) WHERE GGGG IS ODD")
 _LETTERS: Final = re.compile(r"[XZDUKC](/[XZDUKC])*\*?")
@@ -98,7 +99,8 @@ class _Reader:
     def start(self, name: str, attributes: dict[str, str]) -> None:
         name = name.rpartition(" ")[2]
         self._path.append(name)
-        if name == "table" and (attributes.get("label") == LABEL or self._table):
+        is_wanted = attributes.get("label") == LABEL or attributes.get(_XML_ID) == f"table_{LABEL}"
+        if name == "table" and (is_wanted or self._table):
             self._table += 1
         elif name in {"title", "subtitle"} and not self.edition:
             self._title = []

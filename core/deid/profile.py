@@ -68,7 +68,8 @@ class Allowed:
         return self.type in {"1", "2"}
 
 
-def _pattern(tag: str) -> str:
+def pattern_of(tag: str) -> str:
+    """What the tags of a row look like, as a regular expression over their eight digits."""
     if "ODD" in tag.upper():
         return "[0-9A-F]{3}[13579BDF][0-9A-F]{4}"
     digits = re.sub(r"[(),\s]", "", tag).upper()
@@ -86,13 +87,13 @@ def annex_e() -> tuple[Row, ...]:
     """Every row: the 2024b table with its option columns, then those that the 2026c list adds (basic profile only)."""
     table = json.loads(annex_e_file().read_text(encoding="utf-8"))
     rows = [
-        Row(_pattern(row["tag"]), row["name"], row["basicProfile"],
+        Row(pattern_of(row["tag"]), row["name"], row["basicProfile"],
             {code: row[column] for column, code in _COLUMNS.items() if row.get(column)})
         for row in table
     ]  # fmt: skip
     known = {row.pattern for row in rows}
     added = json.loads((_DATA / "ps3_15_annex_e_2026c_additions.json").read_text(encoding="utf-8"))
-    rows += [Row(_pattern(tag), "", basic, {}) for tag, basic in added.items() if _pattern(tag) not in known]
+    rows += [Row(pattern_of(tag), "", basic, {}) for tag, basic in added.items() if pattern_of(tag) not in known]
     return tuple(rows)
 
 

@@ -54,6 +54,12 @@ def test_rows_are_those_of_the_shipped_table() -> None:
     assert [row for row in rows if row != shipped[row["tag"]]] == []
 
 
+def test_the_table_is_found_by_its_id_too() -> None:
+    data = document().replace(b'label="E.1-1" frame', b'xml:id="table_E.1-1" frame')
+    data = data.replace(b"Curve Data", "Curve \u200bData".encode())  # the document breaks long names with these
+    assert read_table(BytesIO(data)) == read_table(BytesIO(document()))
+
+
 def test_what_differs_is_said() -> None:
     _, rows = read_table(BytesIO(document()))
     old = [dict(row) for row in rows]
