@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Final
+from typing import Annotated, Any, BinaryIO, Final, NoReturn
 from xml.parsers import expat
 
 import typer
@@ -81,7 +81,7 @@ def read_table(fp: BinaryIO) -> tuple[str, list[dict[str, str]]]:
     return reader.edition, _rows(reader.lines)
 
 
-def _refuse(*_: object) -> None:
+def _refuse(*_: object) -> NoReturn:
     raise Malformed("The file declares a document type or entities, which are not read.")
 
 
@@ -132,7 +132,8 @@ class _Reader:
 def _rows(lines: list[list[str]]) -> list[dict[str, str]]:
     if not lines:
         raise Malformed("The file has no table E.1-1.")
-    heading, rows = [COLUMNS.get(re.sub(r"\(.*?\)|[^a-z]", "", cell.lower())) for cell in lines[0]], []
+    heading = [COLUMNS.get(re.sub(r"\(.*?\)|[^a-z]", "", cell.lower())) for cell in lines[0]]
+    rows: list[dict[str, str]] = []
     if missing := sorted(set(COLUMNS.values()) - set(heading)):
         raise Malformed(f"Table E.1-1 has no column for: {', '.join(missing)}.")
     for line in lines[1:]:

@@ -27,7 +27,9 @@ from ml.phantom import make_study, to_bytes
 
 REAL: Final = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "dicom"
 STUDIES: Final = 4
-PSEUDONYMS: Final = Pseudonyms("5f7dd9c5-6f0b-4d66-a6f7-27e8a5d30001", b"k" * 32, -700, datetime(2019, 5, 6, 9, 30, 15))
+PSEUDONYMS: Final = Pseudonyms(
+    "5f7dd9c5-6f0b-4d66-a6f7-27e8a5d30001", b"k" * 32, -700, datetime.fromisoformat("2019-05-06T09:30:15")
+)
 _Run = Callable[[Path], object]
 
 
@@ -170,7 +172,9 @@ def _index(path: Path) -> Index | None:
 def _generated(folder: Path) -> list[Path]:
     files = []
     for seed in range(STUDIES):
-        for number, instance in enumerate(make_study(seed).instances):
+        for number, instance in enumerate(
+            make_study(seed, domain="liver", device="logiq-e9", stills=4, cine_frames=8).instances
+        ):
             path = folder / f"{seed}-{number}.dcm"
             path.write_bytes(to_bytes(instance))
             files.append(path)

@@ -109,7 +109,7 @@ class _Work:
                 value = self._value(element, rule, source)
                 value = "" if value is None and rule.type in {"2", "2C"} else value
                 if value is not None:
-                    target.add(DataElement(tag, element.VR, value))
+                    target.add(DataElement(tag, element.VR, value, already_converted=True))
         return out
 
     def _value(self, element: DataElement, rule: profile.Allowed, source: Dataset) -> Any:  # noqa: ANN401
@@ -222,8 +222,10 @@ def _add_own(out: Dataset, pseudonyms: Pseudonyms, options: frozenset[str]) -> N
 
 def _method(code: str) -> Dataset:
     item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator = code, "DCM"
-    item.CodeMeaning = profile.method_codes()[code]
+    for tag, vr, value in (
+        (0x00080100, "SH", code), (0x00080102, "SH", "DCM"), (0x00080104, "LO", profile.method_codes()[code]),
+    ):  # fmt: skip
+        item.add(DataElement(tag, vr, value, already_converted=True))
     return item
 
 

@@ -97,7 +97,7 @@ def _is_wrong(element: DataElement, rule: profile.Allowed) -> bool:
     if any("\ufffd" in text for text in texts):  # bytes that are no text in the character set that the file names
         return True
     if rule.rule == "words":
-        return words.kept(words.described(element.value)) != element.value
+        return words.kept(words.described(element.value)) != str(element.value)
     if rule.rule == "empty":
         return bool(given)
     if rule.rule == "uid":
