@@ -18,6 +18,7 @@ from pydicom.filewriter import dcmwrite
 from pydicom.sequence import Sequence
 
 from core.deid import profile
+from core.dicom.quiet import quietly
 
 TEXTS = {"PN": 64, "LO": 64, "SH": 16, "ST": 400, "LT": 400, "UT": 400, "UC": 400, "CS": 16, "AE": 16, "UR": 400}
 # What the walk of a file stands on, and the two characteristics that the product keeps as numbers.
@@ -32,7 +33,8 @@ _FOUND = re.compile(rb"z\0?q\0?[0-9]\0?[0-9]|\0z\0q", re.IGNORECASE)
 
 
 class Planter:
-    """`texts`, `uids`, `dates` and `numbers` are what was planted; `turn` is the number of the file."""
+    """`texts`, `uids`, `dates` and `numbers` are what was planted, `places` (tag, depth, is it in a sequence of the table)
+    where the attributes of the table stood; `turn` is the number of the file."""
 
     def __init__(self, turn: int = 0) -> None:
         self.turn = turn
@@ -40,6 +42,7 @@ class Planter:
         self.uids: list[str] = []
         self.dates: list[str] = []
         self.numbers: list[str] = []
+        self.places: set[tuple[int, int, bool]] = set()
 
     @property
     def count(self) -> int:
@@ -55,12 +58,13 @@ class Planter:
         found = b"\x01\x80" * around + text.encode() + b"\0" + text.encode("utf-16-le") + "山田漏洩".encode("shift_jis")
         return found + b"\0" * (len(found) % 2)
 
-    def fill(self, item: Dataset, part: int | None = None) -> None:
-        """Every attribute of the table, or every fifth of them, from `part` on."""
+    def fill(self, item: Dataset, part: int | None = None, place: tuple[int, bool] = (0, False)) -> None:
+        """Every attribute of the table, or every fifth of them, from `part` on. `place`: depth, is it in the table."""
         for number, (tag, vr) in enumerate(table()):
             if (part is None or number % PARTS == part) and tag not in item:
                 value = self._value(vr, tag)
                 if value is not None:
+                    self.places.add((tag, *place))
                     item.add(DataElement(tag, vr, value))
 
     def _value(self, vr: str, tag: int) -> str | bytes | Sequence | None:
@@ -92,7 +96,8 @@ class Planter:
     def left(self, data: bytes) -> list[str]:
         """What of it is still in these bytes; marks are looked for in one byte and in two byte letters."""
         marks = {data[found.start() : found.start() + 32].hex() for found in _FOUND.finditer(data)}
-        plain = [one for one in self.uids if one.encode() in data]
+        uids = set(re.findall(rb"1\.2\.826\.0\.1\.3680043\.9\.[0-9]+", data))
+        plain = [one for one in self.uids if one.encode() in uids]
         numbers = set(re.findall(rb"[0-9][0-9.]{5,}", data))
         numbers |= {one[:8] for one in numbers} | {one.partition(b".")[0] for one in numbers}
         plain += [one for one in (*self.dates, *self.numbers) if one.encode() in numbers]
@@ -119,10 +124,9 @@ def _known() -> Iterator[tuple[int, str]]:
             continue
 
 
-def planted(data: bytes, turn: int) -> tuple[bytes, Planter]:
-    """The file with identifiers everywhere outside its pixels, in its own transfer syntax."""
+def planted(ds: Dataset, turn: int) -> tuple[bytes, Planter]:
+    """The file, as pydicom read it, with identifiers everywhere outside its pixels, in its own transfer syntax."""
     planter = Planter(turn)
-    ds = pydicom.dcmread(BytesIO(data))
     _nested(ds, planter)
     planter.fill(_emptied(ds))
     _private(ds, planter)
@@ -138,10 +142,21 @@ def planted(data: bytes, turn: int) -> tuple[bytes, Planter]:
     return written(ds), planter
 
 
+def read(data: bytes) -> Dataset:
+    """As pydicom reads it, without what it says of odd values; every value converted."""
+    with quietly():
+        ds = pydicom.dcmread(BytesIO(data))
+        for _ in ds.iterall():
+            pass
+    return ds
+
+
 def written(ds: Dataset) -> bytes:
+    """A Part 10 file in the encoding that the data set came in."""
     out = BytesIO()
     implicit, little = ds.original_encoding
-    dcmwrite(out, ds, implicit_vr=bool(implicit), little_endian=bool(little), enforce_file_format=True)
+    with quietly():
+        dcmwrite(out, ds, implicit_vr=bool(implicit), little_endian=bool(little), enforce_file_format=True)
     return out.getvalue()
 
 
@@ -158,8 +173,8 @@ def _nested(ds: Dataset, planter: Planter) -> None:
     deep = Dataset()
     for depth in (3, 2, 1):
         inside, outside = Dataset(), Dataset()
-        planter.fill(inside, (planter.turn + depth) % PARTS)
-        planter.fill(outside, (planter.turn + depth + 2) % PARTS)
+        planter.fill(inside, (planter.turn + depth) % PARTS, (depth, True))
+        planter.fill(outside, (planter.turn + depth + 2) % PARTS, (depth, False))
         if depth < 3:
             inside.add(DataElement(0x00081250, "SQ", Sequence([deep])))  # Related Series Sequence
             outside.add(DataElement(0x00081115, "SQ", Sequence([deep])))  # Referenced Series Sequence
@@ -167,7 +182,10 @@ def _nested(ds: Dataset, planter: Planter) -> None:
         deep.add(DataElement(IN_TABLE[(planter.turn + depth) % len(IN_TABLE)], "SQ", Sequence([inside])))
         deep.add(DataElement((0x00081250, 0x00089215, 0x00082228)[planter.turn % 3], "SQ", Sequence([outside])))
     for element in deep:
-        ds[element.tag] = element
+        if element.tag in ds:
+            ds[element.tag].value.extend(element.value)
+        else:
+            ds[element.tag] = element
     for keyword in ("SequenceOfUltrasoundRegions", "AnatomicRegionSequence"):  # these stay: what is in their items?
         for item in ds.get(keyword) or ():
             planter.fill(item, planter.turn % PARTS)

@@ -24,6 +24,7 @@ SOP_CLASSES: Final = frozenset(
         "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture
     }
 )
+_DOCUMENTS: Final = "1.2.840.10008.5.1.4.1.1.88."  # structured reports and key object selections (PS3.4 B.5)
 IMPLEMENTATION_CLASS: Final = "2.25.57260756930018002976362116727944642499"
 IMPLEMENTATION_VERSION: Final = "SONOBANK_1"
 BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
@@ -49,8 +50,7 @@ def deidentify(
     removed also where the table would have them replaced: nothing is stricter.
     Raises Held with the keyword alone when a value must be looked at, or the object is no ultrasound image."""
     profile.check_options(options)
-    if str(dataset.get("SOPClassUID")) not in SOP_CLASSES:
-        raise Held("Only ultrasound images can be released.")
+    check_kind(dataset)
     work = _Work(dataset, pseudonyms, revision, Search(needles), options, values.device_names(dataset))
     out = work.walked()
     work.add_age(out)
@@ -63,6 +63,15 @@ def deidentify(
     work.add_pointers(out)
     out.file_meta = _file_meta(out, index)
     return out
+
+
+def check_kind(dataset: Dataset) -> None:
+    """Raises Held unless the object is an ultrasound image, as `SOP_CLASSES` has them."""
+    kind = str(dataset.get("SOPClassUID"))
+    if kind.startswith(_DOCUMENTS):
+        raise Held("Structured reports and key object notes are read for their facts; they are never released.")
+    if kind not in SOP_CLASSES:
+        raise Held("Only ultrasound images can be released.")
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,7 @@ class _Work:
                 value = self._value(element, rule, source)
                 value = "" if value is None and rule.type in {"2", "2C"} else value
                 if value is not None:
-                    target.add(DataElement(tag, element.VR, value))
+                    target.add(DataElement(tag, element.VR, value, already_converted=True))
         return out
 
     def _value(self, element: DataElement, rule: profile.Allowed, source: Dataset) -> Any:  # noqa: ANN401
@@ -213,8 +222,10 @@ def _add_own(out: Dataset, pseudonyms: Pseudonyms, options: frozenset[str]) -> N
 
 def _method(code: str) -> Dataset:
     item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator = code, "DCM"
-    item.CodeMeaning = profile.method_codes()[code]
+    for tag, vr, value in (
+        (0x00080100, "SH", code), (0x00080102, "SH", "DCM"), (0x00080104, "LO", profile.method_codes()[code]),
+    ):  # fmt: skip
+        item.add(DataElement(tag, vr, value, already_converted=True))
     return item
 
 
@@ -227,6 +238,10 @@ def _complete(out: Dataset) -> None:
             out.add(DataElement(rule.tag, min(rule.vrs), ""))
         elif rule.type == "1" and rule.tag not in out and rule.rule != "written":
             raise Held(f"{rule.keyword} is missing or cannot be kept.")
+    if "FrameOfReferenceUID" in out:  # the module needs both (PS3.3 C.7.4.1)
+        out.PositionReferenceIndicator = ""
+    else:
+        out.pop("PositionReferenceIndicator", None)
     for tag in [tag for tag in out.keys() if _is_optional(int(tag)) and not values.parts(out[tag].value)]:  # noqa: SIM118
         del out[tag]
 

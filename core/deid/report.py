@@ -48,9 +48,7 @@ class Change:
     shown: str = ""
 
 
-def changes(
-    original: Dataset, released: Dataset, options: frozenset[str] = profile.DEFAULT_OPTIONS
-) -> list[Change]:
+def changes(original: Dataset, released: Dataset, options: frozenset[str] = profile.DEFAULT_OPTIONS) -> list[Change]:
     """Every attribute of the original header and what became of it, then what was added; sequences that went are one.
 
     Pixel Data are left out: they are the candidate's. Pure: neither data set is changed."""
@@ -139,9 +137,7 @@ def _what(old: DataElement | None, new: DataElement, kind: str) -> What:
     return _WHATS.get(kind, "cleaned")
 
 
-def _items(
-    old: DataElement, new: DataElement, rule: profile.Allowed | None
-) -> Iterator[tuple[int, Dataset, Dataset]]:
+def _items(old: DataElement, new: DataElement, rule: profile.Allowed | None) -> Iterator[tuple[int, Dataset, Dataset]]:
     """(number from 1 in the original, original item, released item): the items that stayed, in their order."""
     if rule is None or rule.rule == "written":
         return
