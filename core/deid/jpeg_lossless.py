@@ -103,7 +103,7 @@ def _per_difference(table: Table) -> tuple[NDArray[np.uint32], NDArray[np.uint8]
     """For each difference modulo 2^16 its bits and how many they are, at most 31."""
     values, lengths = np.zeros(1 << 16, np.uint32), np.zeros(1 << 16, np.uint8)
     for size, (code, length) in codes(table).items():
-        own = np.flatnonzero(_SIZES == size)
+        own = np.flatnonzero(size == _SIZES)
         extra = size % 16
         low = np.where(own < 0x8000, own, own + (1 << size) - 1 - (1 << 16)) if extra else np.zeros_like(own)
         values[own], lengths[own] = code << extra | low, length + extra

@@ -15,6 +15,8 @@ from core.errors import Refused
 _RESTARTS: Final = range(0xD0, 0xD8)
 _BIT: Final = bytes.maketrans(b"01", b"\0\1")
 _AT_ONCE: Final = 16
+_WINDOWS: Final = 1 << 15  # bytes
+_LONGEST_MCU: Final = 12_000  # bytes: 48 blocks of 64 coefficients of 26 bits and a little
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,9 @@ class _Interval:
         self._scan, self._is_whole = scan, is_whole
         self._bits = np.unpackbits(np.frombuffer(data, np.uint8)).tobytes()
         padded = np.frombuffer(data + b"\xff" * 8, np.uint8).astype(np.uint32)
-        self._words = memoryview(padded[:-2] << 16 | padded[1:-1] << 8 | padded[2:])
+        self._words = padded[:-2] << 16 | padded[1:-1] << 8 | padded[2:]
+        self._windows = np.empty((len(self._words), 8), np.uint16)  # for each bit the next WINDOW bits, filled in time
+        self._filled = 0
         self._blocks = [
             (index, block_steps(scan.dc[index], scan.ac[index]), ac_steps(scan.ac[index])) for index in scan.blocks
         ]
@@ -99,13 +103,15 @@ class _Interval:
 
     def _skip(self, count: int) -> None:
         """Pass `count` MCUs; runs of MCUs that change nothing, as those beside the fan, are compared at once."""
-        words, position, dc, shift, mask = self._words, self._position, self._dc, 24 - WINDOW, (1 << WINDOW) - 1
+        windows, position, dc, limit = memoryview(self._windows.reshape(-1)), self._position, self._dc, self._fill(0)
         bits, many, steady = self._bits, self._many_steady, len(self._steady)
         while count:
             began = position
+            if began >= limit:
+                limit = self._fill(began)
             for component, block, ac in self._blocks:
                 start = position
-                entry = block[words[position >> 3] >> shift - (position & 7) & mask]
+                entry = block[windows[position]]
                 if entry:
                     position += entry & 63
                     passed, difference = entry >> 6 & 255, (entry >> 14) - DC_SHIFT
@@ -113,7 +119,7 @@ class _Interval:
                     position, difference = self._dc_difference(component, position)
                     passed = 1
                 while passed < 64:
-                    step = ac[words[position >> 3] >> shift - (position & 7) & mask] or self._long(component, position)
+                    step = ac[windows[position]] or self._long(component, position)
                     position += step & 63
                     passed += step >> 6
                 if passed != 64 and not ENDED < passed < ENDED + 64:
@@ -125,6 +131,18 @@ class _Interval:
                     position += len(many)
                     count -= _AT_ONCE
         self._position = position
+
+    def _fill(self, position: int) -> int:
+        """Have windows for the MCU at `position` and many more; returns the position that is to be asked for next."""
+        if position >= self._filled:
+            first = position >> 3
+            words = self._words[first : first + _WINDOWS]
+            for offset in range(8):
+                shifted = words >> (24 - WINDOW - offset) & ((1 << WINDOW) - 1)
+                self._windows[first : first + _WINDOWS, offset] = shifted
+            end = first + _WINDOWS
+            self._filled = (end - _LONGEST_MCU) << 3 if end < len(self._words) else len(self._words) << 3
+        return self._filled
 
     def _long(self, component: int, position: int) -> int:
         """One AC code, also one that is longer than the window; as an entry of `ac_steps`."""
@@ -146,12 +164,12 @@ class _Interval:
         """(where its bits end, the difference)."""
         length, size = self._code(self._dc_bounds[component], position)
         position += length
-        value = self._words[position >> 3] >> 24 - (position & 7) - size & (1 << size) - 1
+        value = int(self._words[position >> 3]) >> 24 - (position & 7) - size & (1 << size) - 1
         return position + size, value if not size or value >> size - 1 else value - (1 << size) + 1
 
     def _code(self, table: tuple[list[int], list[int]], position: int) -> tuple[int, int]:
         begins, known = table
-        found = bisect_right(begins, self._words[position >> 3] >> 8 - (position & 7) & 0xFFFF) - 1
+        found = bisect_right(begins, int(self._words[position >> 3]) >> 8 - (position & 7) & 0xFFFF) - 1
         if found >= len(known):
             raise Refused(BROKEN)
         return known[found] >> 8, known[found] & 255
