@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from core.deid import j2k, j2k_lossy, jpeg, jpeg_segments, rle
+from core.deid.channels import HIDDEN
 from core.deid.lossless import JPEG_2000_LOSSLESS, JPEG_LOSSLESS_SV1, JPEG_LS_LOSSLESS, encode, native_syntax
 from core.deid.masks import Rect
 from core.dicom.advice import advice
@@ -190,4 +191,13 @@ def _cleaned(data: bytes, fmt: PixelFormat, original: Frame, is_lossy: bool | No
     decoded = decode_stored(new_data, new)
     if not np.array_equal(decoded, original):
         raise Held(_INEXACT)
+    if syntax in JPEG_2000 and any(_decodes_to(one, fmt, original) for one in j2k.shortened(new_data)):
+        raise Held(HIDDEN)
     return Masked(new_data, new, decoded, (), UNTOUCHED, is_lossy)
+
+
+def _decodes_to(data: bytes, fmt: PixelFormat, frame: Frame) -> bool:
+    try:
+        return np.array_equal(decode_stored(data, fmt), frame)
+    except Refused:
+        return False
