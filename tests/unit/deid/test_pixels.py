@@ -276,3 +276,55 @@ def test_what_cannot_be_masked_is_held_with_a_reason() -> None:
         mask_frame(b"", fmt("1.2.840.10008.1.2.4.102", "YBR_PARTIAL_420", 3), RECTS)
     with pytest.raises(Refused):
         mask_frame(b"\xff\xd8\xff", fmt(BASELINE, "YBR_FULL_422", 3), RECTS)
+
+
+def patched(data: bytes, marker: int, offset: int, value: bytes) -> bytes:
+    """The stream with bytes of one segment's payload replaced."""
+    at = data.index(bytes((0xFF, marker))) + 4 + offset
+    return data[:at] + value + data[at + len(value) :]
+
+
+def test_jpeg_with_12_bits_says_what_to_do() -> None:
+    form = fmt("1.2.840.10008.1.2.4.51", "MONOCHROME2", bits=16, stored=12)
+    grey = BytesIO()
+    Image.fromarray(values(fmt(BASELINE, "MONOCHROME2")).astype(np.uint8)).save(grey, "JPEG")
+    with pytest.raises(Refused, match=r"12 bits .* uncompressed"):
+        mask_frame(patched(grey.getvalue(), 0xC0, 0, b"\x0c"), form, RECTS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: patched(data, 0xC0, 1, b"\0\0"),  # its height comes in a DNL segment behind the scan
+        lambda data: patched(data, 0xC0, 1, b"\0\0")[:-2] + b"\xff\xdc\x00\x04\x00\x28\xff\xd9",
+        lambda data: data.replace(b"\xff\xc0", b"\xff\xc9"),  # arithmetic coding
+        lambda data: data.replace(b"\xff\xc0", b"\xff\xc5"),  # hierarchical
+        lambda data: data.replace(b"\xff\xda", b"\xff\xdd\x00\x04\x00\x07\xff\xda"),  # restarts that are not there
+        lambda data: data[: len(data) // 2] + b"\xff\xd9",
+        lambda data: data[: len(data) // 2],
+    ],
+    ids=["no height", "DNL", "arithmetic", "hierarchical", "missing restarts", "cut", "cut before the end"],
+)
+def test_jpeg_that_does_not_decode_is_refused(change: Callable[[bytes], bytes]) -> None:
+    for rects in (RECTS, []):
+        with pytest.raises(Refused):
+            mask_frame(change(jpeg()), fmt(BASELINE, "YBR_FULL_422", 3), rects)
+
+
+@pytest.mark.parametrize("syntax", [BASELINE, "1.2.840.10008.1.2.4.51"])
+@pytest.mark.parametrize("sampling", ["411", "440"])
+def test_other_subsampling(syntax: str, sampling: str) -> None:
+    form = fmt(syntax, "YBR_FULL_422", 3)
+    data = simplejpeg.encode_jpeg(values(form).astype(np.uint8), 95, "RGB", sampling)
+    masked = mask_frame(data, form, [Rect(0, 0, 50, 7)])
+    before, after = (simplejpeg.decode_jpeg(one, "RGB", fastupsample=True) for one in (data, masked.data))
+    area = inside(form, masked.boxes)
+    assert masked.method == IN_PLACE and not after[:7].any() and np.array_equal(after[~area], before[~area])
+
+
+def test_extended_jpeg_is_spliced_as_baseline_is() -> None:
+    """SOF1 with 8 bits differs in nothing that the splice touches."""
+    form = fmt("1.2.840.10008.1.2.4.51", "YBR_FULL_422", 3)
+    data = jpeg(subsampling=1).replace(b"\xff\xc0", b"\xff\xc1")
+    masked = mask_frame(data, form, [Rect(0, 0, 50, 7)])
+    assert masked.method == IN_PLACE and masked.format == form and b"\xff\xc1" in masked.data
