@@ -9,9 +9,9 @@ import numpy as np
 import simplejpeg
 from numpy.typing import DTypeLike, NDArray
 from openjpeg.utils import decode as decode_j2k
-from pydicom.uid import UID
 from rle.utils import decode_pixel_data as decode_rle
 
+from core.dicom.advice import TWELVE_BITS, advice
 from core.dicom.codestream import DCT, JPEG_2000, JPEG_LOSSLESS, JPEG_LS, RLE, StreamHeader, check_stream
 from core.dicom.display import (
     Frame,
@@ -56,7 +56,7 @@ def decode_stored(data: bytes, fmt: PixelFormat) -> Frame:
     samples. Raises Refused for syntaxes without a decoder, for broken data and for a stream of another size."""
     decoder = _DECODERS.get(fmt.transfer_syntax)
     if decoder is None:
-        raise Refused(f"Images in {UID(fmt.transfer_syntax).name} are not supported.")
+        raise Refused(advice(fmt.transfer_syntax))
     header = None if fmt.transfer_syntax in NATIVE else check_stream(data, fmt, len(data))
     try:
         samples, bits = decoder(data, fmt, header)
@@ -116,7 +116,7 @@ def _decode_rle(data: bytes, fmt: PixelFormat, _: StreamHeader | None) -> tuple[
 
 def _decode_dct(data: bytes, fmt: PixelFormat, header: StreamHeader | None) -> tuple[Samples, int]:
     if header is None or header.precision != 8:
-        raise Refused("JPEG images with 12 bits are not supported.")
+        raise Refused(TWELVE_BITS)
     if fmt.samples == 3:
         if header.adobe_transform is not None:
             transform = min(header.adobe_transform, 1)
@@ -128,7 +128,7 @@ def _decode_dct(data: bytes, fmt: PixelFormat, header: StreamHeader | None) -> t
 
 def _decode_lossless(data: bytes, fmt: PixelFormat, header: StreamHeader | None) -> tuple[Samples, int]:
     bits = header.precision if header else fmt.bits_stored
-    if bits != 8:
+    if bits > 8:
         return _gdcm(data, fmt, bits), bits
     return _turbo(_with_transform(data, 0) if fmt.samples == 3 else data, fmt), bits
 
@@ -171,15 +171,9 @@ def _gdcm(data: bytes, fmt: PixelFormat, bits: int) -> Samples:
     image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(kind))
     syntax = gdcm.TransferSyntax.GetTSType(fmt.transfer_syntax)
     image.SetTransferSyntax(gdcm.TransferSyntax(syntax))
-    allocated = 8 if bits <= 8 else 16
-    image.SetPixelFormat(gdcm.PixelFormat(fmt.samples, allocated, bits, bits - 1, fmt.pixel_representation))
-    change = gdcm.ImageChangeTransferSyntax()
-    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.ExplicitVRLittleEndian))
-    change.SetInput(image)
-    if not change.Change():
-        raise Refused(_BROKEN)
-    raw = change.GetOutput().GetBuffer().encode("utf-8", "surrogateescape")
-    return _shaped(raw, "u1" if allocated == 8 else "<u2", fmt, 0)
+    image.SetPixelFormat(gdcm.PixelFormat(fmt.samples, 16, bits, bits - 1, fmt.pixel_representation))
+    raw = image.GetBuffer().encode("utf-8", "surrogateescape")  # through a filter the image would be freed twice
+    return _shaped(raw, "<u2", fmt, 0)
 
 
 def _decode_jpeg_ls(data: bytes, fmt: PixelFormat, header: StreamHeader | None) -> tuple[Samples, int]:
