@@ -21,7 +21,7 @@ from core.models.devices import DeviceRule
 from core.node import SiteNode
 from core.permissions import Actor, Verb, check
 from core.queries import device_rules as queries
-from core.queries.device_rules import Held
+from core.queries.device_rules import HeldImage
 from core.services.decoding import PNG
 from core.services.facts import regions_of
 
@@ -39,7 +39,7 @@ class Verdict(StrEnum):
 class Trial:
     """One held image: what the rule says of it, and how much of its area would stay visible (0 to 1)."""
 
-    held: Held
+    held: HeldImage
     verdict: Verdict
     visible: float
     rects: tuple[Rect, ...]
@@ -85,7 +85,7 @@ def _rules(session: Session, rule: DeviceRule, content: Content) -> tuple[Rule, 
     return rule_of(rule.code, 0, content), (*others, *catalogue())
 
 
-def _trial(held: Held, own: Rule, others: tuple[Rule, ...]) -> Trial:
+def _trial(held: HeldImage, own: Rule, others: tuple[Rule, ...]) -> Trial:
     proposal = proposal_of(held, (own, *others))
     image = held.image
     is_size = (image.rows, image.columns) == (min(own.rows), min(own.columns))
@@ -97,11 +97,11 @@ def _trial(held: Held, own: Rule, others: tuple[Rule, ...]) -> Trial:
     return Trial(held, verdict, 1 - hidden / (image.rows * image.columns), proposal.rects)
 
 
-def proposal_of(held: Held, rules: tuple[Rule, ...]) -> Proposal:
+def proposal_of(held: HeldImage, rules: tuple[Rule, ...]) -> Proposal:
     return propose(DeviceFacts.of(held.image.facts), regions_of(held.image.facts), rules)
 
 
-def first_content(held: Held) -> dict[str, Any]:
+def first_content(held: HeldImage) -> dict[str, Any]:
     """What a form for a rule begins with: the device of this image, and what a person should look at first."""
     facts = DeviceFacts.of(held.image.facts)
     regions = regions_of(held.image.facts)
