@@ -101,14 +101,18 @@ def versions_of(session: Session, rule_id: UUID) -> Sequence[tuple[DeviceRuleVer
 
 def newest(session: Session) -> Sequence[tuple[DeviceRule, DeviceRuleVersion]]:
     """Each published rule with the version that is in use."""
+    numbers = (
+        select(DeviceRuleVersion.rule_id, func.max(DeviceRuleVersion.number).label("number"))
+        .group_by(col(DeviceRuleVersion.rule_id))
+        .subquery()
+    )
     statement = (
         select(DeviceRule, DeviceRuleVersion)
         .join(DeviceRuleVersion, col(DeviceRuleVersion.rule_id) == DeviceRule.id)
+        .join(numbers, and_(numbers.c.rule_id == DeviceRule.id, numbers.c.number == DeviceRuleVersion.number))
         .where(DeviceRule.state == RuleState.PUBLISHED)
-        .distinct(col(DeviceRule.id))
-        .order_by(col(DeviceRule.id), col(DeviceRuleVersion.number).desc())
     )
-    return session.exec(statement).all()
+    return session.exec(statement.order_by(col(DeviceRule.id))).all()
 
 
 def rules_in_use(session: Session) -> tuple[Rule, ...]:

@@ -47,7 +47,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Trials:
-    """Every held image of the device; those that need a look first. `counts` has each verdict, images and cases."""
+    """Every held image of the device; of those that the rule masks the most visible first. `counts` has each verdict, images and cases."""
 
     images: Sequence[Trial]
     counts: dict[str, int]
@@ -59,8 +59,8 @@ def trials(session: Session, actor: Actor, rule: DeviceRule) -> Trials:
     content = queries.content_of(rule)
     own, others = _rules(session, rule, content)
     found = [_trial(one, own, others) for one in queries.held_of(session, [content], actor)]
-    order = {verdict: place for place, verdict in enumerate((Verdict.SCALED, Verdict.COVERED, *Verdict))}
-    found.sort(key=lambda one: (order[one.verdict], -one.visible, one.held.case.number, one.held.image.number))
+    order = (Verdict.SCALED, Verdict.COVERED, Verdict.UNFIT, Verdict.OTHER_SIZE)
+    found.sort(key=lambda one: (order.index(one.verdict), -one.visible, one.held.case.number, one.held.image.number))
     counted = Counter(one.verdict.value for one in found)
     counts = {verdict.value: counted[verdict.value] for verdict in Verdict}
     counts |= {"images": len(found), "cases": len({one.held.case.id for one in found})}
