@@ -143,7 +143,7 @@ def held_device(session: Session, actor: Actor, maker: str, model: str, columns:
     """The held images of a device as the list of unknown ones names it; "" is what no file states."""
     names = (SiteImage.facts["manufacturer"].astext, SiteImage.facts["model"].astext)
     stated = [func.coalesce(name, "") == said for name, said in zip(names, (maker, model), strict=True)]
-    return _held(session, and_(*stated, SiteImage.columns == columns, SiteImage.rows == rows), actor)
+    return _held(session, and_(*stated, col(SiteImage.columns) == columns, col(SiteImage.rows) == rows), actor)
 
 
 def held_images(session: Session, image_ids: Sequence[UUID], actor: Actor | None = None) -> list[HeldImage]:

@@ -74,8 +74,10 @@ def test(session: Session, actor: Actor, rule_id: UUID) -> DeviceRule:
     counts = trials(session, actor, rule).counts
     sha256 = queries.content_of(rule).sha256
     rule.tested = {**counts, "sha256": sha256}
-    detail: dict[str, str | int] = {name.replace("-", "_"): count for name, count in counts.items()}
-    audit.record(session, actor, "device-rule.test", rule.id, sha256=sha256, **detail)
+    audit.record(
+        session, actor, "device-rule.test", rule.id, sha256=sha256, images=counts["images"], waiting=counts["waiting"],
+        covered=counts[Verdict.COVERED], scaled=counts[Verdict.SCALED],
+    )  # fmt: skip
     return rule
 
 
@@ -99,6 +101,12 @@ def _trial(held: HeldImage, own: Rule, others: tuple[Rule, ...]) -> Trial:
 
 def proposal_of(held: HeldImage, rules: tuple[Rule, ...]) -> Proposal:
     return propose(DeviceFacts.of(held.image.facts), regions_of(held.image.facts), rules)
+
+
+def outside_rects(held: HeldImage) -> list[list[int]]:
+    """What lies outside the ultrasound regions of an image; nothing where it has none."""
+    regions = regions_of(held.image.facts)
+    return [list(rect) for rect in proposal_of(held, ()).rects] if regions else []
 
 
 def first_content(held: HeldImage) -> dict[str, Any]:

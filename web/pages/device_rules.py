@@ -1,5 +1,6 @@
 """The wizard in which a privacy officer makes a mask rule: draw it on a held image, say for which images, try it, publish."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -209,12 +210,15 @@ def _editor(
         facts, image = chosen.image.facts, chosen.image
         names = (facts.get("manufacturer") or "", facts.get("model") or "")
         held = queries.held_device(session, actor, *names, image.columns, image.rows)
+    shown = [*queries.samples_of(held), *([chosen] if chosen else [])]
+    outside = {one.image.id: json.dumps(device_tests.outside_rects(one)) for one in shown}
     values = {
         "actor": actor,
         "rule": rule,
         "typed": typed,
         "chosen": chosen,
         "samples": queries.samples_of(held),
+        "outside": outside,
         "kind": queries.kinds_of(held),
         "versions": queries.versions_of(session, rule.id) if rule else [],
         "problem": problem.message if problem else None,
