@@ -80,7 +80,8 @@ class ImageMask(SQLModel, table=True):
     `reasons` says for each rectangle why it is there; `candidate` is the index of the sealed pixel stream;
     `to_show` are the frame numbers (from 1) with a distinct overlay, which a person must have seen. `texts` are the
     places with text that may identify, as `core.services.texts` keeps them; what is written there is kept nowhere.
-    `text_read`: the present candidate was looked through for text."""
+    `text_read`: the present candidate was looked through for text. `is_drawn`: a person's own rectangles, which no
+    rule replaces."""
 
     __tablename__ = "image_mask"
     __table_args__ = (
@@ -96,6 +97,7 @@ class ImageMask(SQLModel, table=True):
     rule_id: str | None = Field(default=None, max_length=200)
     rule_version: str | None = Field(default=None, max_length=64)
     must_look: bool = True
+    is_drawn: bool = False
     candidate: dict[str, Any] = Json(dict)
     digest: str | None = Field(default=None, max_length=64)
     to_show: list[int] = Json(list)

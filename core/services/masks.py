@@ -1,9 +1,8 @@
 """Masks: propose rectangles, write the candidate, show it, confirm its digest. A change voids the confirmation."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Final
 from uuid import UUID
 
 from sqlalchemy.dialects.postgresql import insert
@@ -12,31 +11,24 @@ from sqlmodel import Session, select
 from core import audit, jobs
 from core.clock import now_utc
 from core.db import transaction
-from core.deid import candidate as candidates
-from core.deid.candidate import Index
-from core.deid.masks import MOST_RECTS, DeviceFacts, Proposal, Rect
+from core.deid.candidate import Index, frame_bytes
+from core.deid.mask_rules import Rule, catalogue
+from core.deid.masks import MOST_RECTS, DeviceFacts, Proposal
 from core.deid.masks import propose as propose_rects
-from core.deid.text_judge import Finding
-from core.dicom.part10 import Part10, frame_bytes, open_part10
 from core.errors import Conflict, Malformed, Refused, WrongState
 from core.models.curation import MASK_MOVES, ImageMask, MaskState, MaskView
 from core.models.sitecase import CaseState, ImageState, SiteCase, SiteImage
 from core.node import SiteNode
 from core.permissions import SYSTEM, Actor, Verb, check
 from core.queries import cases as queries
-from core.services import texts
+from core.queries.device_rules import rules_to_propose
+from core.services import candidate, texts
+from core.services.candidate import kind_of
 from core.services.cases import locked
 from core.services.curation import editable_image
 from core.services.facts import regions_of
-from core.vault import SealedReader
 
-_ROUNDS: Final = 3
 _DEVICE = ("manufacturer", "model", "software", "rows", "columns", "image_type", "modality", "sop_class_uid", "regions")
-
-
-def kind_of(mask_revision: int) -> str:
-    """The staging kind of a candidate: one file for each revision of the mask."""
-    return f"candidate-{mask_revision}"
 
 
 def move(session: Session, actor: Actor, mask: ImageMask, to: MaskState) -> None:
@@ -58,7 +50,7 @@ def make_candidate(node: SiteNode, image_id: UUID) -> None:
         if is_made or mask.hold or session.get_one(SiteCase, image.case_id).state != CaseState.CURATING:
             return
     try:
-        index, found = _write_and_look(node, image, mask)
+        index, found = candidate.write(node, image, mask)
     except Refused as refusal:
         with transaction(node.engine, "mask.hold") as session:
             session.get_one(ImageMask, mask.id).hold = refusal.message
@@ -71,45 +63,29 @@ def make_candidate(node: SiteNode, image_id: UUID) -> None:
         audit.record(session, SYSTEM, "mask.candidate", mask.id, revision=mask.revision, texts=len(found))
 
 
-def _write_and_look(node: SiteNode, image: SiteImage, mask: ImageMask) -> tuple[Index, list[Finding]]:
-    """The candidate, and the text that it still shows.
-
-    What surely identifies is masked too as long as nobody has seen the mask: in a person's own one it is a question."""
-    for _ in range(_ROUNDS):
-        index = _write(node, image, mask)
-        with node.staging.open(image.id, kind_of(mask.revision)) as stream:
-            rects = [Rect(*rect) for rect in mask.rects]
-            picture = texts.candidate_picture(stream, index)
-            found = texts.look(node, image.case_id, picture, regions_of(image.facts), rects)
-        more = texts.to_mask(mask, found, image.columns, image.rows) if mask.revision == 1 else []
-        if not more:
-            break
-        mask.rects = [*mask.rects, *(list(rect) for rect, _ in more)]
-        mask.reasons = [*mask.reasons, *(reason for _, reason in more)]
-    return index, found
-
-
 @lru_cache(maxsize=256)
-def _proposal(facts: str) -> Proposal:
-    """One proposal for all images of one device, size and layout; asking every rule takes 10 ms."""
+def _proposal(facts: str, rules: tuple[Rule, ...]) -> Proposal:
+    """One proposal for all images of one device, size and layout. The site's own `rules` stand beside the catalogue."""
     known = json.loads(facts)
-    return propose_rects(DeviceFacts.of(known), regions_of(known))
+    return propose_rects(DeviceFacts.of(known), regions_of(known), (*rules, *catalogue()))
 
 
 def propose(session: Session, images: Sequence[SiteImage]) -> list[ImageMask]:
     """The first proposal for each image, by its device's rule and its ultrasound regions."""
-    made = [_first_mask(image) for image in images]
+    rules = rules_to_propose(session)
+    made = [proposed_mask(image, rules) for image in images]
     session.add_all(made)
     for mask in made:
         audit.record(session, SYSTEM, "mask.proposed", mask.id, after=MaskState.PROPOSED, revision=1)
     return made
 
 
-def _first_mask(image: SiteImage) -> ImageMask:
-    proposal = _proposal(json.dumps({name: image.facts.get(name) for name in _DEVICE}))
+def proposed_mask(image: SiteImage, rules: tuple[Rule, ...], revision: int = 1) -> ImageMask:
+    """What the rules propose for an image; the caller stores it."""
+    proposal = _proposal(json.dumps({name: image.facts.get(name) for name in _DEVICE}), rules)
     return ImageMask(
         image_id=image.id,
-        revision=1,
+        revision=revision,
         state=MaskState.PROPOSED,
         rects=[list(rect) for rect in proposal.rects],
         reasons=[proposal.reason] * len(proposal.rects),
@@ -117,28 +93,6 @@ def _first_mask(image: SiteImage) -> ImageMask:
         rule_version=proposal.rule_version,
         must_look=proposal.must_look,
     )
-
-
-def _write(node: SiteNode, image: SiteImage, mask: ImageMask) -> Index:
-    with node.staging.open(image.id, "original") as reader:
-        part10 = open_part10(reader, reader.size)
-        if part10.pixel is None:
-            raise Refused("This object has no picture.")
-        plan = candidates.plan(
-            part10.dataset, part10.pixel, [Rect(*rect) for rect in mask.rects], regions_of(image.facts)
-        )
-        writer = candidates.Writer(plan)
-        node.staging.put(image.id, kind_of(mask.revision), writer.stream(_masked(node, reader, part10, plan)))
-    return writer.index()
-
-
-def _masked(
-    node: SiteNode, reader: SealedReader, part10: Part10, plan: candidates.Plan
-) -> Iterator[candidates.MaskedFrame]:
-    """Each frame through the sandbox, one at a time: memory stays flat in the number of frames."""
-    for index in range(len(part10.frames)):
-        params, blobs = plan.request(frame_bytes(reader, part10, index))
-        yield plan.response(*node.sandbox.call("core.deid.candidate:sandboxed_mask", params, blobs))
 
 
 def set_rects(
@@ -187,6 +141,7 @@ def _next(
         rule_version=current.rule_version,
         must_look=True,
         texts=[one for one in current.texts if one.get("answer") == texts.LEAVE],
+        is_drawn=True,
     )
     session.add(mask)
     session.flush()
@@ -264,7 +219,7 @@ def _rendered(
         raise Malformed(f"This image has frames 1 to {image.frames}.")
     index = Index.of(mask.candidate)
     with node.staging.open(image.id, kind_of(mask.revision)) as reader:
-        params, blobs = index.render_request(candidates.frame_bytes(reader, index, frame - 1))
+        params, blobs = index.render_request(frame_bytes(reader, index, frame - 1))
     if width is not None:
         params["size"] = [width, width]
     _, rendered = node.sandbox.call("core.dicom.frames:sandboxed_render", params, blobs)

@@ -25,8 +25,8 @@ from core.node import SiteNode
 from core.permissions import SYSTEM
 from core.queries import cases as queries
 from core.services import cases, masks, packages, texts
+from core.services.candidate import kind_of
 from core.services.facts import regions_of
-from core.services.masks import kind_of
 from core.services.registering import picked_images
 from core.store import sha256_of
 from core.vault import Link, SealedReader

@@ -37,7 +37,9 @@ def written_on(words: str | None = None) -> PhantomStudy:
     instance = study.instances[0]
     ds = instance.dataset
     region = ds.SequenceOfUltrasoundRegions[0]
-    picture = Image.fromarray(np.frombuffer(ds.PixelData, np.uint8)[: ds.Rows * ds.Columns * 3].reshape(ds.Rows, ds.Columns, 3))
+    picture = Image.fromarray(
+        np.frombuffer(ds.PixelData, np.uint8)[: ds.Rows * ds.Columns * 3].reshape(ds.Rows, ds.Columns, 3)
+    )
     where = (int(region.RegionLocationMinX0) + 12, int(region.RegionLocationMaxY1) - 60)
     text = words or study.patient.latin.upper()
     draw = ImageDraw.Draw(picture)
