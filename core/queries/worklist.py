@@ -76,11 +76,7 @@ def arrived(since: datetime) -> ColumnElement[bool]:
 
 def one_of(case_ids: Sequence[UUID]) -> ColumnElement[bool]:
     """One of these cases, as one parameter: a thousand of them take a moment each to be put into a statement."""
-    return col(SiteCase.id) == _any_of(case_ids)
-
-
-def _any_of(case_ids: Sequence[UUID]) -> Any:  # noqa: ANN401 - an expression that SQLAlchemy gives no public type
-    return any_(literal(list(case_ids), ARRAY(Uuid)))
+    return col(SiteCase.id) == any_(literal(list(case_ids), ARRAY(Uuid)))
 
 
 def chosen_cases(actor: Actor, chosen: Chosen) -> SelectOfScalar[SiteCase]:
@@ -167,7 +163,7 @@ def _counts(session: Session, case_ids: Sequence[UUID]) -> dict[UUID, tuple[int,
         .outerjoin(
             ImageMask, and_(col(ImageMask.image_id) == SiteImage.id, col(ImageMask.state) == MaskState.CONFIRMED)
         )
-        .where(col(SiteImage.case_id) == _any_of(case_ids))
+        .where(col(SiteImage.case_id) == any_(literal(list(case_ids), ARRAY(Uuid))))
         .group_by(col(SiteImage.case_id))
     )
     return {

@@ -115,7 +115,8 @@ def set_rects(
             f"At most {MOST_RECTS} rectangles, each inside the image of {image.columns} x {image.rows} pixels."
         )
     move(session, actor, current, MaskState.VOID)
-    known = {tuple(rect): reason for rect, reason in zip(current.rects, current.reasons, strict=True)} | (reasons or {})
+    known = {tuple(rect): reason for rect, reason in zip(current.rects, current.reasons, strict=True)}
+    known |= reasons or {}
     return _next(session, actor, current, rects, [known.get(tuple(rect), "drawn by a person") for rect in rects])
 
 
