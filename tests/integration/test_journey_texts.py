@@ -78,6 +78,7 @@ def test_a_name_is_asked_for_masked_by_key_and_confirmed(site: tuple[Live, Hospi
             masks.make_candidate(case.node, image.id)
             page.wait_for_selector("#stage[data-frame='1']")
             assert case.mask(image).revision == revision + 1
+        page.locator("#stage").focus()
         page.keyboard.press("Enter")
         expect(page.locator(".thumbs-foot .mask-count")).to_have_text("1/1")
     assert case.mask(image).state == MaskState.CONFIRMED
@@ -111,6 +112,7 @@ def test_what_names_nobody_is_left_and_the_report_says_by_whom(site: tuple[Live,
         expect(page.locator(".reported img")).to_have_count(2)
         page.locator("summary").first.click()
         assert violations(page) == []
+        page.evaluate("scrollTo(0, 0)")
         shot(page, "report-ja-small")
         page.set_viewport_size({"width": 1440, "height": 900})
         page.goto(f"/cases/{case.id}/report?lang=en")
