@@ -67,8 +67,9 @@ export class Frames {
     addEventListener("pagehide", () => { this.#bitmaps.clear(); this.#pngs.clear(); });
   }
 
+  /** With the revision: the same pixels under a newer mask must be given to the person anew. */
   #key(image, frame) {
-    return `${image.id} ${image.mask.digest} ${frame}`;
+    return `${image.id} ${image.mask.revision} ${image.mask.digest} ${frame}`;
   }
 
   /** The bitmap if it is here now. */

@@ -116,6 +116,8 @@ export class Masks {
 
   #become(image, mask) {
     const before = image.mask;
+    // What was on the screen while the server answered is not in its answer yet.
+    if (before?.digest && before.digest === mask.digest) mask.shown = [...new Set([...mask.shown, ...before.shown])];
     image.mask = mask;
     this.viewer.marks(image);
     if (before?.digest !== mask.digest || before?.revision !== mask.revision || before?.hold !== mask.hold) this.viewer.ready(image);

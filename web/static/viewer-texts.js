@@ -94,7 +94,7 @@ export class Texts {
     const { viewer } = this.masks;
     if (!data.mayCurate) return viewer.say(t("forbidden"), "warn");
     if (this.masks.isDrafted(image)) return viewer.say(t("voids"), "warn");
-    await this.masks.tell();
+    await Promise.all([viewer.frames.rest(), this.masks.tell()]);
     try {
       this.masks.become(image, await save("POST", `${this.masks.pathOf(image)}/texts`, { answers, revision: image.mask.revision }));
     } catch (error) {
