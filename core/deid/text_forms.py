@@ -45,8 +45,9 @@ _SOME_DATE: Final = re.compile(r"\d{1,4}\s*年|\d{1,2}\s*月\s*\d{1,2}\s*日?|(?
 
 
 def plain(text: str) -> str:
-    """NFKC, lower case, one writing of each kanji."""
-    return unicodedata.normalize("NFKC", text).casefold().translate(variants())
+    """NFKC, lower case, Latin letters without accents, one writing of each kanji."""
+    letters = "".join(unicodedata.normalize("NFD", one)[0] if one < "\u0250" else one for one in text)
+    return unicodedata.normalize("NFKC", letters).casefold().translate(variants())
 
 
 def key(text: str) -> str:

@@ -59,7 +59,7 @@ def judge(
 def _finding(text: Text, known: Identifiers, kept_boxes: Sequence[Sequence[int]] | None) -> Finding:
     is_inside = kept_boxes is None or any(_is_in(text.box, box) for box in kept_boxes)
     kind, what = _judged(text, known)
-    if is_inside and kind is Kind.QUESTION and _is_cut(text.box, kept_boxes or ()):
+    if is_inside and kind is not Kind.IDENTIFIER and _is_cut(text.box, kept_boxes or ()):
         kind, what = Kind.IDENTIFIER, "cut"
     if not is_inside and kind is not Kind.IDENTIFIER and what != "mark":
         kind = Kind.QUESTION if what == "unread" else Kind.IDENTIFIER
@@ -90,8 +90,8 @@ def _may_be_words(text: Text) -> bool:
 def _is_cut(box: Box, kept_boxes: Sequence[Sequence[int]]) -> bool:
     """Whether a text touches the edge of what is kept: it goes on under the mask, and the mask is to cover it."""
     for x0, y0, x1, y1 in kept_boxes:
-        near = (box[0] - x0, box[1] - y0, x1 - box[2], y1 - box[3])
-        if _is_in(box, (x0, y0, x1, y1)) and any(abs(gap) <= _TOUCH for gap in near):
+        edges = ((box[1], y0), (box[3], y1), (box[0], x0))  # the frame's own edges at 0 hide nothing
+        if _is_in(box, (x0, y0, x1, y1)) and any(edge > 0 and abs(end - edge) <= _TOUCH for end, edge in edges):
             return True
     return False
 

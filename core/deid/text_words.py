@@ -15,6 +15,7 @@ _TIME: Final = re.compile(
 )
 _CODE: Final = re.compile(r"\d{1,3}[a-z]{1,2}\d{1,3}")  # a console's own short mark, such as 44CG43
 _ZERO: Final = re.compile(r"(?<=\d)o|\bo(?=\d|hz|bpm|mm|cm|db)")
+_FIVE: Final = re.compile(r"\b5(?=ag\b)")
 _NUMBER_RUN: Final = re.compile(r"\d(?:[\s-]?\d){5,}")
 _MEASURE: Final = re.compile(
     r"^[\W_]*(?:[a-z]{0,6}[\W_]*)?[<>~=+±x×:≤≥-]*\d{1,4}(?:[.,]\d{1,3})?[\W_]*(?:[a-z%°µ²³/]{1,6}\d?)?[\W_]*$"
@@ -71,7 +72,7 @@ def _is_scale(text: str) -> bool:
 
 def is_label(words: str) -> bool:
     """Whether every word is a measurement, a unit, a setting or a word of the list."""
-    text = _ZERO.sub("0", plain(words))
+    text = _FIVE.sub("s", _ZERO.sub("0", plain(words)))
     if _CODE.fullmatch(text):
         return True
     if _MEASURE.match(text) and _is_known_measure(text):
