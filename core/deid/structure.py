@@ -6,7 +6,7 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from core.deid import profile, values
-from core.deid.headers import SOP_CLASSES
+from core.deid.headers import DEVICE_CONFIRMED, SOP_CLASSES, UNSEEN
 from core.deid.pseudonyms import is_standard_uid
 from core.dicom.part10 import Part10
 from core.errors import Held
@@ -22,14 +22,16 @@ _STATED: Final = {
 }
 
 
-def check_structure(part10: Part10) -> None:
-    """Raises Held, naming attributes only, unless the file has the form of what this system releases."""
-    found = faults(part10)
+def check_structure(part10: Part10, *, is_candidate: bool = False) -> None:
+    """Raises Held, naming attributes only, unless the file has the form of what this system releases.
+
+    `is_candidate`: the file must say that no person has looked at it; else it must not."""
+    found = faults(part10, is_candidate=is_candidate)
     if found:
         raise Held(f"The file may not leave: {', '.join(found)}.")
 
 
-def faults(part10: Part10) -> list[str]:
+def faults(part10: Part10, *, is_candidate: bool = False) -> list[str]:
     """Every attribute that is wrong, once, in the order of the file."""
     dataset = part10.dataset
     found = [f"file meta {tag}" for tag in part10.file_meta.keys() if int(tag) not in _META]  # noqa: SIM118
@@ -45,6 +47,9 @@ def faults(part10: Part10) -> list[str]:
         found.append("PatientID")
     if str(part10.file_meta.get("MediaStorageSOPInstanceUID")) != str(dataset.get("SOPInstanceUID")):
         found.append("MediaStorageSOPInstanceUID")
+    method = {str(one) for one in values.parts(dataset.get("DeidentificationMethod"))}
+    if bool(method & {UNSEEN, DEVICE_CONFIRMED}) != is_candidate:
+        found.append("DeidentificationMethod")
     if part10.trailing_bytes:
         found.append("bytes after the last element")
     codes = {str(item.get("CodeValue")) for item in dataset.get("DeidentificationMethodCodeSequence") or ()}

@@ -13,7 +13,7 @@ from pydicom.valuerep import PersonName
 
 from core.deid import profile, values
 from core.deid.channels import check_channels
-from core.deid.headers import METHOD
+from core.deid.headers import DEVICE_CONFIRMED, METHOD, UNSEEN
 from core.deid.search import Search
 from core.deid.structure import check_structure
 from core.dicom.guard import Layout, check, encoding_of
@@ -60,16 +60,18 @@ def find_leaks(source: BinaryIO | bytes, needles: Sequence[str]) -> list[Leak]:
 
 
 def check_released(
-    source: BinaryIO, size: int, needles: Sequence[str], original: Dataset | None = None, decode: Decode | None = None
-) -> None:
+    source: BinaryIO, size: int, needles: Sequence[str], original: Dataset | None = None, decode: Decode | None = None,
+    *, is_candidate: bool = False,
+) -> None:  # fmt: skip
     """The last gate before a file leaves; raises Held naming attributes only, Refused for a file that is not readable.
 
-    `original`: its UIDs must be gone. `decode` is called for every frame, as `core.dicom.frames.decode_stored`."""
+    `original`: its UIDs must be gone. `decode` is called for every frame, as `core.dicom.frames.decode_stored`.
+    `is_candidate`: see `core.deid.structure.check_structure`."""
     part10 = open_part10(source, size)
     source.seek(0)
     if any(source.read(128)):
         raise Held("The preamble of the file is not empty.")
-    check_structure(part10)
+    check_structure(part10, is_candidate=is_candidate)
     if part10.pixel is None:
         raise Held("The file has no picture.")
     uids = [str(original.get(keyword) or "") for keyword in _UIDS] if original is not None else []
@@ -141,7 +143,7 @@ def _searchable(element: DataElement, text: str, device: Sequence[str]) -> str:
     if element.VR == "CS":
         return "" if values.is_public_term(text) else text
     if element.keyword == "DeidentificationMethod":
-        return text.replace(METHOD, "")
+        return "" if text in {METHOD, UNSEEN, DEVICE_CONFIRMED} else text
     rule = profile.allowed(int(element.tag))
     return values.without(text, device) if rule is not None and rule.rule == "text" else text
 
