@@ -134,7 +134,9 @@ def _import(modules: Sequence[str]) -> None:
     for name in modules:
         if not name.startswith(ALLOWED):
             sys.exit(2)
-        importlib.import_module(name)
+        module = importlib.import_module(name)
+        if hasattr(module, "prepare"):
+            module.prepare()  # models are files that can no longer be read after the rights are gone
     pillow = sys.modules.get("PIL.Image")
     if pillow is not None:
         pillow.preinit()  # its plug-ins would else be looked for on disk once that is no longer readable

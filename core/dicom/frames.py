@@ -39,6 +39,7 @@ __all__ = [
     "palette_of",
     "sandboxed_decode",
     "sandboxed_render",
+    "sent_palette",
     "to_rgb",
 ]
 
@@ -208,6 +209,13 @@ _DECODERS: Final[dict[str, Decoder]] = {
 }
 
 
+def sent_palette(stored: dict[str, Any] | None, lut: bytes) -> Palette | None:
+    """The palette that a call of the sandbox brought: {first, dtype} and its lut in row order, or none."""
+    if not stored:
+        return None
+    return Palette(int(stored["first"]), np.frombuffer(lut, _DTYPES[stored["dtype"]]).reshape(-1, 3))
+
+
 def sandboxed_decode(params: dict[str, Any], blobs: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
     """For `core.sandbox`: params `fmt` (the fields of PixelFormat), one blob (the stored frame).
 
@@ -224,10 +232,7 @@ def sandboxed_render(params: dict[str, Any], blobs: list[bytes]) -> tuple[dict[s
     Params: `fmt`; `palette` {first, dtype} with its lut as blob 1, or none; optional `window` [centre, width],
     `crop` [x, y, width, height], `size` [width, height], `media_type` image/png or image/jpeg, `quality`."""
     fmt = PixelFormat(**params["fmt"])
-    palette = None
-    if params.get("palette"):
-        dtype = _DTYPES[params["palette"]["dtype"]]
-        palette = Palette(int(params["palette"]["first"]), np.frombuffer(blobs[1], dtype).reshape(-1, 3))
+    palette = sent_palette(params.get("palette"), blobs[-1])
     window = tuple(params["window"]) if params.get("window") else None
     rgb = resized(to_rgb(decode_stored(blobs[0], fmt), fmt, palette, window), params.get("crop"), params.get("size"))
     media_type = params.get("media_type", "image/jpeg")

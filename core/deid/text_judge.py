@@ -1,0 +1,84 @@
+"""Judges texts that were read from a picture: what points at this patient, what a person must look at, what may stay."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, Self
+
+from core.deid.text import Box, Text
+from core.deid.text_match import Identifiers
+from core.deid.text_words import Look, look
+
+_UNREAD: Final = 0.6
+_INSIDE: Final = 0.5
+_LOOKS: Final = {Look.DATE: "date", Look.TIME: "time", Look.PLACE: "institution", Look.NUMBER: "number"}
+
+
+class Kind(StrEnum):
+    """IDENTIFIER is masked, QUESTION is for a person, LABEL stays."""
+
+    IDENTIFIER = "identifier"
+    QUESTION = "question"
+    LABEL = "label"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found where; `what` is a word of a fixed list, never what was read, so that it can be kept in the clear.
+
+    name, id, birth-date, date, time, institution, operator, accession, prompt, number, unread, unknown-words, label."""
+
+    frame: int
+    box: Box
+    kind: Kind
+    what: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"frame": self.frame, "box": list(self.box), "kind": str(self.kind), "what": self.what}
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Self:
+        x0, y0, x1, y1 = (int(number) for number in stored["box"])
+        return cls(int(stored["frame"]), (x0, y0, x1, y1), Kind(stored["kind"]), str(stored["what"]))
+
+
+def judge(
+    texts: Sequence[Text], identifiers: Identifiers | Sequence[str], kept_boxes: Sequence[Sequence[int]] | None = None
+) -> list[Finding]:
+    """One finding for each text, in order.
+
+    `identifiers` are this patient's values, as `Identifiers` (with their kinds) or as plain strings. `kept_boxes`
+    (x0, y0, x1, y1, ends exclusive) are where the picture is, None for all of the frame: outside them nothing that is
+    written is needed, so all that could be read goes and what could not is a question."""
+    known = identifiers if isinstance(identifiers, Identifiers) else Identifiers(identifiers)
+    return [_finding(text, known, kept_boxes) for text in texts]
+
+
+def _finding(text: Text, known: Identifiers, kept_boxes: Sequence[Sequence[int]] | None) -> Finding:
+    is_inside = kept_boxes is None or any(_is_in(text.box, box) for box in kept_boxes)
+    kind, what = _judged(text, known)
+    if not is_inside and kind is not Kind.IDENTIFIER and what != "mark":
+        kind = Kind.QUESTION if what == "unread" else Kind.IDENTIFIER
+    return Finding(text.frame, text.box, kind, what)
+
+
+def _judged(text: Text, known: Identifiers) -> tuple[Kind, str]:
+    shown = look(text.words)
+    if what := known.match(text.words, is_label=shown is Look.LABEL):
+        return Kind.IDENTIFIER, what
+    if shown in _LOOKS:
+        return Kind.IDENTIFIER, _LOOKS[shown]
+    if shown is Look.LABEL and text.words.strip():
+        return Kind.LABEL, "label"
+    if shown is Look.PROMPT:
+        return Kind.IDENTIFIER, "prompt"
+    if text.score < _UNREAD or not text.words:
+        return Kind.QUESTION, "unread"
+    return Kind.QUESTION, "unknown-words"
+
+
+def _is_in(box: Box, area: Sequence[int]) -> bool:
+    """Whether the better part of a box lies in an area."""
+    width = min(box[2], area[2]) - max(box[0], area[0])
+    height = min(box[3], area[3]) - max(box[1], area[1])
+    return width > 0 and height > 0 and width * height > _INSIDE * (box[2] - box[0]) * (box[3] - box[1])

@@ -1,0 +1,99 @@
+"""What a text says by its look, without knowing the patient: a date, a place, a number, words about the picture."""
+
+import re
+import unicodedata
+from enum import StrEnum
+from functools import cache
+from typing import Final
+
+from core.deid.text_forms import data_lines, dates_in, plain
+
+_WORD: Final = re.compile(r"[a-z]+|\d+(?:[.,]\d+)*|[\u3041-\u30ff\u3400-\u9fff々]+|[^\W_]")
+_TIME: Final = re.compile(
+    r"(?<![\d.:])[0-2]?\d\s?[:：]\s?[0-5]\d(?:\s?[:：.]\s?[0-5]\d)?(?:\s?[ap]\.?m\b)?(?!\d)|\d{1,2}\s*時\s*\d{1,2}\s*分",
+    re.IGNORECASE,
+)
+_CODE: Final = re.compile(r"(?:[a-z]{1,4}\d{1,4}[a-z]{0,3}|\d{1,4}[a-z]{1,3}\d{0,4}|[a-z]{1,2}\d{1,2}[a-z]\d{1,2})$")
+_NUMBER_RUN: Final = re.compile(r"\d(?:[\s-]?\d){5,}")
+_MEASURE: Final = re.compile(
+    r"^[\W_]*(?:[a-z]{0,6}[\W_]*)?[<>~=+±x×:≤≥-]*\d{1,4}(?:[.,]\d{1,3})?[\W_]*(?:[a-z%°µ²³/]{1,6}\d?)?[\W_]*$"
+)
+_HALVES: Final = 3  # least letters of a half where two words stand without a space
+
+
+class Look(StrEnum):
+    """What a text looks like; LABEL is about the picture, UNKNOWN are words of no list."""
+
+    DATE = "date"
+    TIME = "time"
+    PLACE = "institution"
+    PROMPT = "prompt"
+    NUMBER = "number"
+    LABEL = "label"
+    UNKNOWN = "unknown"
+
+
+@cache
+def _list(name: str) -> frozenset[str]:
+    return frozenset(plain(word) for line in data_lines(name) for word in line.split())
+
+
+def look(words: str) -> Look:
+    """The first that fits of date, time, place, prompt, long number; then label where each word of it is one."""
+    text = unicodedata.normalize("NFKC", words)
+    if dates_in(text):
+        return Look.DATE
+    if _TIME.search(text):
+        return Look.TIME
+    if _names(text, "text_places.txt") and not is_label(text):
+        return Look.PLACE
+    if _names(text, "text_prompts.txt") and not is_label(text):
+        return Look.PROMPT
+    if _NUMBER_RUN.search(text) and not _is_scale(text):
+        return Look.NUMBER
+    return Look.LABEL if is_label(text) else Look.UNKNOWN
+
+
+def _names(text: str, name: str) -> bool:
+    known, written = _list(name), plain(text)
+    if any(word in known for word in re.findall(r"[a-z]+", written)):
+        return True
+    return any(not word.isascii() and word in written for word in known)
+
+
+def _is_scale(text: str) -> bool:
+    """Numbers of a ruler read as one line: each has three digits at most and there are spaces between."""
+    return all(len(part) <= 3 for part in re.split(r"[\s-]+", text))
+
+
+def is_label(words: str) -> bool:
+    """Whether every word is a measurement, a unit, a setting or a word of the list."""
+    text = plain(words)
+    if _MEASURE.match(text) and _is_known_measure(text):
+        return True
+    return all(map(_is_known, _WORD.findall(text.replace("'", ""))))
+
+
+def _is_known_measure(text: str) -> bool:
+    return all(word.isdigit() or _is_known(word) for word in re.findall(r"[a-z]+", text))
+
+
+@cache
+def _is_known(word: str) -> bool:
+    if word[0].isdigit():
+        return len(word.replace(".", "").replace(",", "")) <= 4 or "." in word
+    known = _list("us_words.txt")
+    if word in known or len(word) == 1:
+        return True
+    if not word.isascii():
+        return _splits(word, 1)
+    return len(word) > 2 * _HALVES - 1 and _splits(word, _HALVES)
+
+
+def _splits(word: str, shortest: int) -> bool:
+    """Whether a run of letters is nothing but words of the list, each of at least so many letters."""
+    known = _list("us_words.txt")
+    reached = [True] + [False] * len(word)
+    for end in range(shortest, len(word) + 1):
+        reached[end] = any(reached[start] and word[start:end] in known for start in range(end - shortest + 1))
+    return reached[-1]
