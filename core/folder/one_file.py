@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from core.deid import headers, verify
 from core.deid.candidate import Index, MaskedFrame, Plan, Writer, plan
-from core.deid.masks import DeviceFacts, Proposal, Rect, kept_regions, propose
+from core.deid.masks import MOST_RECTS, DeviceFacts, Proposal, Rect, kept_regions, propose
 from core.deid.pseudonyms import Pseudonyms
 from core.deid.release import build_file
 from core.dicom.facts import InstanceFacts, InstanceIdentity, read_facts, read_identity
@@ -21,7 +21,7 @@ from core.errors import Held, Refused, Unavailable
 from core.folder.drafts import FULL, Draft
 from core.folder.linkage import Linkage, Patient
 from core.folder.rules import Rules
-from core.folder.texts import Seen, look
+from core.folder.texts import Seen, identifiers_of, look
 from core.folder.walk import UNREADABLE
 from core.sandbox import Sandbox
 from core.vault.keys import Key, fsync_folder
@@ -34,14 +34,15 @@ NO_RULE: Final = (
     "No published rule knows this device at this size, and the image names no ultrasound region. Make a rule for it on "
     "a site's page for devices, publish it, and name the exported rules with --rules."
 )
-UNREAD: Final = (
-    "No published rule knows this device at this size, and its text could not be judged outside a rule. Make a rule for "
-    "it on a site's page for devices, publish it, and name the exported rules with --rules."
+NOT_SILENT: Final = (
+    "No published rule knows this device at this size, and there is writing inside its ultrasound regions. Make a rule "
+    "for it on a site's page for devices, publish it, and name the exported rules with --rules."
 )
-QUESTION: Final = "Something that looks like writing remains and could not be read: a person must look."
-STILL_THERE: Final = "Identifying text remains in the picture: a person must look."
+QUESTION: Final = "Much of the picture looks like writing that cannot be read: a person must look."
+STILL_THERE: Final = "Writing is still found after it was blackened: a person must look."
 _DICOMDIR: Final = b"1.2.840.10008.1.3.10"
-_TRIES: Final = 3
+_TRIES: Final = 5
+_MOST_ASKED: Final = 0.05  # of the frame
 _PIECE: Final = 1 << 20
 _ORIGINALS: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
@@ -56,14 +57,14 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Bench:
-    """What every file of a run is worked on with. `readers` read text; None where nothing can."""
+    """What every file of a run is worked on with. `readers` read text."""
 
     out: Path
     work: Path
     linkage: Linkage
     rules: Rules
     decoders: Sandbox
-    readers: Sandbox | None
+    readers: Sandbox
     draft_key: Key
     is_confirmed: bool
     study_is_patient: bool
@@ -85,12 +86,12 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Masked:
-    """A candidate whose text was looked at."""
+    """A candidate on which nothing is read; `was_silent`: nothing was read on what rule and regions left either."""
 
     index: Index
     proposal: Proposal
     rects: tuple[Rect, ...]
-    seen: Seen | None
+    was_silent: bool
 
 
 def opened(fp: BinaryIO, size: int) -> Part10:
@@ -120,7 +121,7 @@ def make(bench: Bench, fp: BinaryIO, size: int, content: bytes) -> dict[str, Any
     source = _Source(fp, part10, facts, identity, key, patient, needles, content)
     with Draft(bench.work, bench.draft_key) as stream, Draft(bench.work, bench.draft_key) as file:
         masked = _masked(bench, source, stream)
-        is_sure = masked.proposal.rule_id is not None and masked.seen is not None and masked.seen.is_silent
+        is_sure = masked.proposal.rule_id is not None and masked.was_silent
         mark = headers.DEVICE_CONFIRMED if is_sure and bench.is_confirmed else headers.UNSEEN
         header = _header(bench, source, masked, mark)
         with stream.opened() as (pixels, _):
@@ -144,26 +145,38 @@ def make(bench: Bench, fp: BinaryIO, size: int, content: bytes) -> dict[str, Any
 
 
 def _masked(bench: Bench, source: _Source, stream: Draft) -> _Masked:
-    """The candidate by rule and regions; what of this patient is still read on it is blackened and read again."""
+    """The candidate by rule and regions; what is still found on it is blackened too, and read again."""
     facts = source.facts
     proposal = propose(DeviceFacts.of(asdict(facts)), facts.regions, bench.rules.rules)
     kept = kept_regions(facts.regions, facts.rows or 0, facts.columns or 0)
     if proposal.rule_id is None and not kept:
         raise Held(NO_RULE)
-    boxes = [Rect(one.x0, one.y0, one.x1 - one.x0 + 1, one.y1 - one.y0 + 1) for one in kept]
-    rects, seen = proposal.rects, None
+    boxes = [(one.x0, one.y0, one.x1 + 1, one.y1 + 1) for one in kept]
+    known = identifiers_of(source.identity, source.patient.values)
+    rects, was_silent = proposal.rects, True
     for _ in range(_TRIES):
         index = _written(bench, source, rects, stream)
         with stream.opened() as (pixels, _):
-            seen = look(bench.readers, pixels, index, boxes, source.needles)
-        if seen is None or not seen.identifiers:
+            seen = look(bench.readers, pixels, index, boxes, known)
+        if seen.is_silent:
             break
-        rects = (*rects, *seen.identifiers)
-    if seen is None and proposal.rule_id is None:
-        raise Held(UNREAD)
-    if seen is not None and not seen.is_silent:
-        raise Held(STILL_THERE if seen.identifiers else QUESTION)
-    return _Masked(index, proposal, rects, seen)
+        was_silent = False
+        _check_may_go(seen, index, proposal)
+        rects = tuple(dict.fromkeys((*rects, *seen.rects)))
+    if not seen.is_silent:
+        raise Held(STILL_THERE)
+    return _Masked(index, proposal, rects, was_silent)
+
+
+def _check_may_go(seen: Seen, index: Index, proposal: Proposal) -> None:
+    """Raises Held unless what was found may be blackened without asking: little of it, on a device that is known.
+
+    Nobody is there to be asked, so that questions go as identifiers do, but for what would black out the picture."""
+    if proposal.rule_id is None:
+        raise Held(NOT_SILENT)
+    asked = sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in {one.box for one in seen.questions})
+    if asked > _MOST_ASKED * index.format.rows * index.format.columns or len(seen.rects) > MOST_RECTS:
+        raise Held(QUESTION)
 
 
 def _written(bench: Bench, source: _Source, rects: tuple[Rect, ...], stream: Draft) -> Index:
