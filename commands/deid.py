@@ -5,7 +5,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,24 +21,32 @@ from core.folder.rules import Rules, shipped, with_published
 from core.folder.run import Options, Outcome
 from core.folder.run import run as run_folder
 
+_FIELDS = ("input", "output", "status", "reason", "rule", "masks")
+
+
+In = Annotated[Path, typer.Argument(metavar="IN", help="folder of DICOM files; it is only read")]
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="receives the candidates")]
+Keys = Annotated[Path, typer.Option(help="secrets and linkage, mode 0700; made at the first run; not in IN or OUT")]
+Json = Annotated[bool, typer.Option("--json", help="the last line of the output is JSON")]
+Jobs = Annotated[int, typer.Option(min=0, max=256, help="files at a time; 0: one a core")]
+RulesFile = Annotated[Path | None, typer.Option(help="device rules that a site has published, as JSON")]
+Confirm = Annotated[bool, typer.Option(help="confirm at once every image of a known device on which no text is found")]
+ConfirmedBy = Annotated[str | None, typer.Option(help="who confirms; goes into the key folder, never into OUT")]
+Mapping = Annotated[bool, typer.Option(help="write uid_mapping.csv and patid_mapping.csv into the key folder")]
+StudyIsPatient = Annotated[bool, typer.Option(help="files without PatientID: one patient a study, instead of refused")]
+
 
 def deid(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="folder of DICOM files; it is only read")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="receives the candidates")],
-    keys: Annotated[Path, typer.Option(help="secrets and linkage, mode 0700; made at the first run; not in IN or OUT")],
-    as_json: Annotated[bool, typer.Option("--json", help="the last line of the output is JSON")] = False,
-    jobs: Annotated[int, typer.Option(min=0, max=256, help="files at a time; 0: one a core")] = 0,
-    rules: Annotated[Path | None, typer.Option(help="device rules that a site has published, as JSON")] = None,
-    confirm_known_devices: Annotated[
-        bool, typer.Option(help="confirm at once all images of known devices on which no text is found")
-    ] = False,
-    confirmed_by: Annotated[str | None, typer.Option(help="who confirms")] = None,
-    write_mapping: Annotated[
-        bool, typer.Option(help="write uid_mapping.csv and patid_mapping.csv into the key folder")
-    ] = False,
-    study_is_patient: Annotated[
-        bool, typer.Option(help="files without PatientID: one patient a study, instead of refused")
-    ] = False,
+    source: In,
+    out: Out,
+    keys: Keys,
+    as_json: Json = False,
+    jobs: Jobs = 0,
+    rules: RulesFile = None,
+    confirm_known_devices: Confirm = False,
+    confirmed_by: ConfirmedBy = None,
+    write_mapping: Mapping = False,
+    study_is_patient: StudyIsPatient = False,
 ) -> None:
     """De-identify every ultrasound image below IN. Each file becomes a candidate in OUT, is held, or is refused.
 
@@ -62,10 +69,7 @@ def deid(
         typer.echo(f"sonobank: {trouble.message}", err=True)
         raise typer.Exit(1) from None
     seconds = time.monotonic() - begun
-    if not as_json:
-        print(_table(outcomes))
-    else:
-        print(json.dumps(_summary(outcomes, wanted, seconds)))
+    print(json.dumps(_summary(outcomes, wanted, seconds)) if as_json else _table(outcomes))
 
 
 def _write_mapping(places: Places) -> None:
@@ -78,9 +82,9 @@ def _write_mapping(places: Places) -> None:
 
 def _summary(outcomes: Sequence[Outcome], rules: Rules, seconds: float) -> dict[str, Any]:
     return {
-        "files": [asdict(one) for one in outcomes],
+        "files": [{name: getattr(one, name) for name in _FIELDS} for one in outcomes],
         "counts": {"candidate": 0, "held": 0, "refused": 0} | Counter(one.status.value for one in outcomes),
-        "new": sum(one.is_new for one in outcomes),
+        "written": sum(one.is_new for one in outcomes),
         "confirmed": sum(one.is_confirmed for one in outcomes),
         "seconds": round(seconds, 3),
         "versions": {"method": METHOD, "rules": rules.version},

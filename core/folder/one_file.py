@@ -225,13 +225,15 @@ def _publish(bench: Bench, file: Draft, output: str) -> str:
     final, found = bench.out / output, sha256()
     part = bench.work / f"{final.stem}.part"
     try:
-        with file.opened() as (written, _), part.open("wb") as target:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as target, file.opened() as (written, _):
             while piece := written.read(_PIECE):
                 target.write(piece)
                 found.update(piece)
             target.flush()
             os.fsync(target.fileno())
-        final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (final.parent.parent, final.parent):
+            folder.mkdir(mode=0o700, exist_ok=True)
         part.replace(final)
         fsync_folder(final.parent)
     except OSError as error:

@@ -47,7 +47,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file. `input` is its path in IN, `output` in OUT; `is_new`: worked on in this run."""
+    """What became of one file. `input` is its path in IN, `output` in OUT; `is_new`: written in this run."""
 
     input: str
     status: Status
@@ -56,7 +56,7 @@ class Outcome:
     rule: str | None = None
     masks: tuple[tuple[int, int, int, int], ...] = ()
     is_confirmed: bool = False
-    is_new: bool = True
+    is_new: bool = False
 
 
 @dataclass
@@ -206,5 +206,5 @@ def _outcome(found: Found, looked: _Looked, done: Mapping[bytes, Mapping[str, An
         record.get("rule"),
         tuple((x, y, width, height) for x, y, width, height in record.get("masks", ())),
         bool(record.get("is_confirmed")),
-        is_new,
+        is_new and record["status"] == Status.CANDIDATE,
     )
