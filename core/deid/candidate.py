@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import itertools
 import json
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -63,8 +64,8 @@ class Plan:
         params = {"fmt": asdict(self.format), "rects": self.rects, "boxes": self.boxes, "fill": self.fill}
         return params, list(frames)
 
-    def responses(self, result: Mapping[str, Any], blobs: Sequence[bytes]) -> list[MaskedFrame]:
-        """The frames that came back. Raises Held for an answer that cannot be about this image."""
+    def responses(self, result: Mapping[str, Any], blobs: Sequence[bytes], expected: int) -> list[MaskedFrame]:
+        """The frames that came back, as many as were `expected`. Raises Held for an answer that cannot be about them."""
         try:
             frames = [
                 MaskedFrame(
@@ -74,16 +75,14 @@ class Plan:
             ]
         except (KeyError, TypeError, ValueError) as error:
             raise Held(_ODD_ANSWER) from error
-        if not all(blob and self._is_mine(frame.format) for blob, frame in zip(blobs, frames, strict=True)):
+        is_mine = all(blob and self._is_mine(frame.format) for blob, frame in zip(blobs, frames, strict=True))
+        if not is_mine or len(frames) != expected:
             raise Held(_ODD_ANSWER)
         return frames
 
     def response(self, result: Mapping[str, Any], blobs: Sequence[bytes]) -> MaskedFrame:
         """As `responses`, for a request of one frame."""
-        frames = self.responses(result, blobs)
-        if len(frames) != 1:
-            raise Held(_ODD_ANSWER)
-        return frames[0]
+        return self.responses(result, blobs, expected=1)[0]
 
     def _is_mine(self, other: PixelFormat) -> bool:
         mine = self.format
@@ -140,7 +139,7 @@ def sandboxed_mask(params: dict[str, Any], blobs: list[bytes]) -> tuple[dict[str
             {
                 "fmt": asdict(one.format),
                 "sha256": hash_of(one.decoded),
-                "overlay": hash_of(_without(one.decoded, params["boxes"])),
+                "overlay": overlay_hash(one.decoded, params["boxes"]),
                 "method": one.method,
                 "is_lossy": one.is_lossy,
             }
@@ -151,15 +150,25 @@ def sandboxed_mask(params: dict[str, Any], blobs: list[bytes]) -> tuple[dict[str
 
 def hash_of(frame: Frame) -> str:
     """SHA-256 of the decoded samples in row order, little endian."""
-    kind = frame.dtype.newbyteorder("<")
-    return hashlib.sha256(np.ascontiguousarray(frame.astype(kind, copy=False)).tobytes()).hexdigest()
+    return hashlib.sha256(_little_endian(frame)).hexdigest()
 
 
-def _without(frame: Frame, boxes: Sequence[Sequence[int]]) -> Frame:
-    outside = frame.copy() if boxes else frame
-    for x0, y0, x1, y1 in boxes:
-        outside[y0:y1, x0:x1] = 0
-    return outside
+def overlay_hash(frame: Frame, boxes: Sequence[Sequence[int]]) -> str:
+    """SHA-256 of the samples outside the boxes (x0 y0 x1 y1, ends exclusive), band by band; of all without a box."""
+    found = hashlib.sha256()
+    edges = sorted({0, frame.shape[0], *(y for box in boxes for y in (box[1], box[3]) if 0 < y < frame.shape[0])})
+    for top, bottom in itertools.pairwise(edges):
+        spans = sorted((box[0], box[2]) for box in boxes if box[1] <= top and bottom <= box[3])
+        left = 0
+        for start, end in [*spans, (frame.shape[1], frame.shape[1])]:
+            if left < start:
+                found.update(_little_endian(frame[top:bottom, left:start]))
+            left = max(left, end)
+    return found.hexdigest()
+
+
+def _little_endian(frame: Frame) -> Frame:
+    return np.ascontiguousarray(frame, frame.dtype.newbyteorder("<"))
 
 
 @dataclass(frozen=True)

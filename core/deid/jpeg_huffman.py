@@ -5,11 +5,16 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.deid.jpeg_segments import BROKEN, Unsupported
 from core.errors import Refused
 
 EOB: Final = 0x00
+WINDOW: Final = 13  # bits looked up at once: several codes, and still a table that fits the processor's cache
+ENDED: Final = 128
+DC_SHIFT: Final = 4096
+Numbers = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -54,39 +59,75 @@ def codes(table: Table) -> dict[int, tuple[int, int]]:
     return found
 
 
-def _spread(table: Table, values: dict[int, int]) -> list[int]:
-    """65,536 entries: the value of the symbol whose code begins those 16 bits, 0 where there is none."""
-    found = np.zeros(1 << 16, np.int32)
+@lru_cache(maxsize=64)
+def bounds(table: Table) -> tuple[list[int], list[int]]:
+    """(where each code begins among all 16-bit patterns, ascending and closed by the first pattern without a code,
+    length << 8 | symbol of each code)."""
+    begins, known = [0], []
     code, index = 0, 0
     for length, count in enumerate(table.counts, 1):
         for symbol in table.symbols[index : index + count]:
             if code >> length:
                 raise Refused(BROKEN)
-            found[code << (16 - length) : (code + 1) << (16 - length)] = values[symbol] + length
             code += 1
+            begins.append(code << (16 - length))
+            known.append(length << 8 | symbol)
         index += count
         code <<= 1
-    values_by_bits: list[int] = found.tolist()
-    return values_by_bits
+    return begins, known
+
+
+def _short_codes(table: Table) -> tuple[Numbers, Numbers]:
+    """For every pattern of WINDOW bits the length and the symbol of the code that it begins with; 0, 0 for a longer one."""
+    lengths, symbols = np.zeros(1 << WINDOW, np.int32), np.zeros(1 << WINDOW, np.int32)
+    begins, known = bounds(table)
+    for begin, end, one in zip(begins, begins[1:], known, strict=False):
+        if one >> 8 <= WINDOW:
+            where = slice(begin >> (16 - WINDOW), end >> (16 - WINDOW))
+            lengths[where], symbols[where] = one >> 8, one & 255
+    return lengths, symbols
+
+
+def _with_ac(bits: Numbers, passed: Numbers, table: Table) -> None:
+    """Add to each pattern's steps the AC codes that follow and lie in the window too; their values may reach beyond it."""
+    lengths, symbols = _short_codes(table)
+    sizes = symbols & 15
+    steps = np.where(sizes > 0, (symbols >> 4) + 1, np.where(symbols == 0xF0, 16, ENDED))
+    patterns = np.arange(1 << WINDOW)
+    for _ in range(WINDOW):
+        following = patterns << np.minimum(bits, WINDOW) & (1 << WINDOW) - 1
+        more = lengths[following]
+        fits = (passed < 64) & (more > 0) & (bits + more <= WINDOW) & (bits >= 0)
+        if not fits.any():
+            return
+        bits += np.where(fits, more + sizes[following], 0)
+        passed += np.where(fits, steps[following], 0)
 
 
 @lru_cache(maxsize=64)
-def dc_lookup(table: Table) -> list[int]:
-    """The next 16 bits -> length of the code + 32 x size of the difference that follows."""
-    if any(symbol > 11 for symbol in table.symbols):
+def ac_steps(table: Table) -> list[int]:
+    """The next WINDOW bits -> bits to skip + 64 x coefficients passed (and ENDED at the end of the block); 0: look closer."""
+    bits, passed = np.zeros(1 << WINDOW, np.int32), np.zeros(1 << WINDOW, np.int32)
+    _with_ac(bits, passed, table)
+    found: list[int] = (bits | passed << 6).tolist()
+    return found
+
+
+@lru_cache(maxsize=64)
+def block_steps(dc: Table, ac: Table) -> list[int]:
+    """As `ac_steps` from the beginning of a block: + 2^14 x (the DC difference + DC_SHIFT); the DC counts as passed."""
+    if any(symbol > 11 for symbol in dc.symbols):
         raise Unsupported
-    return _spread(table, {symbol: symbol << 5 for symbol in table.symbols})
-
-
-@lru_cache(maxsize=64)
-def ac_lookup(table: Table) -> list[int]:
-    """The next 16 bits -> bits to skip (code and value, fewer than 64) + 64 x coefficients passed (64: the block ends)."""
-    values: dict[int, int] = {}
-    for symbol in table.symbols:
-        run, size = symbol >> 4, symbol & 15
-        passed = run + 1 if size else 16 if run == 15 else 64
-        values[symbol] = size | passed << 6
-    return _spread(table, values)
+    lengths, sizes = _short_codes(dc)
+    bits = lengths + sizes
+    is_known = (lengths > 0) & (bits <= WINDOW)
+    values = np.arange(1 << WINDOW) >> np.where(is_known, WINDOW - bits, 0) & (1 << sizes) - 1
+    values = np.where((sizes > 0) & (values >> np.maximum(sizes - 1, 0) == 0), values - (1 << sizes) + 1, values)
+    bits = np.where(is_known, bits, -1).astype(np.int32)
+    passed = np.ones_like(bits)
+    _with_ac(bits, passed, ac)
+    found: list[int] = np.where(is_known, bits | passed << 6 | (values + DC_SHIFT) << 14, 0).tolist()
+    return found
 
 
 def extended(table: Table, needed: range | tuple[int, ...]) -> Table:

@@ -1,5 +1,6 @@
 """Blackens whole MCUs in the coded data of one JPEG scan; the bits of every other block are copied (T.81 annex F)."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -7,12 +8,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.deid.jpeg_huffman import EOB, Table, ac_lookup, codes, dc_lookup
+from core.deid.jpeg_huffman import DC_SHIFT, ENDED, EOB, WINDOW, Table, ac_steps, block_steps, bounds, codes
 from core.deid.jpeg_segments import BROKEN, Unsupported
 from core.errors import Refused
 
-Bits = NDArray[np.uint8]
 _RESTARTS: Final = range(0xD0, 0xD8)
+_BIT: Final = bytes.maketrans(b"01", b"\0\1")
+_AT_ONCE: Final = 16
+_WINDOWS: Final = 1 << 15  # bytes
+_LONGEST_MCU: Final = 12_000  # bytes: 48 blocks of 64 coefficients of 26 bits and a little
 
 
 @dataclass(frozen=True)
@@ -55,18 +59,27 @@ def _intervals(entropy: bytes) -> list[bytes]:
 
 
 class _Interval:
-    """One restart interval: a position in bits and the DC prediction of each component."""
+    """One restart interval: a position in bits and the DC prediction of each component. `_bits`: one byte a bit."""
 
     def __init__(self, entropy: bytes, scan: Scan, is_whole: bool) -> None:
         data = entropy.replace(b"\xff\x00", b"\xff")
         self._scan, self._is_whole = scan, is_whole
-        self._bits: Bits = np.unpackbits(np.frombuffer(data, np.uint8))
-        padded = np.frombuffer(data + b"\xff" * 8, np.uint8).astype(np.int64)
-        self._words: list[int] = (padded[:-3] << 24 | padded[1:-2] << 16 | padded[2:-1] << 8 | padded[3:]).tolist()
-        self._blocks = [(index, dc_lookup(scan.dc[index]), ac_lookup(scan.ac[index])) for index in scan.blocks]
+        self._bits = np.unpackbits(np.frombuffer(data, np.uint8)).tobytes()
+        padded = np.frombuffer(data + b"\xff" * 8, np.uint8).astype(np.uint32)
+        self._words = padded[:-2] << 16 | padded[1:-1] << 8 | padded[2:]
+        self._windows = np.empty((len(self._words), 8), np.uint16)  # for each bit the next WINDOW bits, filled in time
+        self._filled = 0
+        self._blocks = [
+            (index, block_steps(scan.dc[index], scan.ac[index]), ac_steps(scan.ac[index])) for index in scan.blocks
+        ]
+        self._codes = [codes(table) for table in scan.dc]
+        self._dc_bounds, self._ac = [bounds(table) for table in scan.dc], [bounds(table) for table in scan.ac]
+        self._ends = [_written(codes(table)[EOB]) for table in scan.ac]
+        self._steady = b"".join(self._difference(index, 0) + self._ends[index] for index in scan.blocks)
+        self._many_steady = self._steady * _AT_ONCE
         self._position = 0
         self._dc = [0] * len(scan.dc)
-        self._out: list[Bits] = []
+        self._out: list[bytes] = []
 
     def blackened(self, flags: NDArray[np.bool_]) -> bytes:
         edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])))).tolist()
@@ -89,67 +102,111 @@ class _Interval:
         return self._packed(copied, mcu == len(flags))
 
     def _skip(self, count: int) -> None:
-        """Pass `count` MCUs."""
-        words, position, dc = self._words, self._position, self._dc
-        for _ in range(count):
-            for component, dc_table, ac_table in self._blocks:
-                entry = dc_table[words[position >> 3] >> 16 - (position & 7) & 0xFFFF]
-                if not entry:
-                    raise Refused(BROKEN)
-                position += entry & 31
-                size = entry >> 5
-                if size:
-                    value = words[position >> 3] >> 32 - (position & 7) - size & (1 << size) - 1
-                    dc[component] += value if value >> size - 1 else value - (1 << size) + 1
-                    position += size
-                passed = 1
-                while passed < 64:
-                    entry = ac_table[words[position >> 3] >> 16 - (position & 7) & 0xFFFF]
-                    if not entry:
-                        raise Refused(BROKEN)
+        """Pass `count` MCUs; runs of MCUs that change nothing, as those beside the fan, are compared at once."""
+        windows, position, dc, limit = memoryview(self._windows.reshape(-1)), self._position, self._dc, self._fill(0)
+        bits, many, steady = self._bits, self._many_steady, len(self._steady)
+        while count:
+            began = position
+            if began >= limit:
+                limit = self._fill(began)
+            for component, block, ac in self._blocks:
+                start = position
+                entry = block[windows[position]]
+                if entry:
                     position += entry & 63
-                    passed += entry >> 6
+                    passed, difference = entry >> 6 & 255, (entry >> 14) - DC_SHIFT
+                else:
+                    position, difference = self._dc_difference(component, position)
+                    passed = 1
+                while passed < 64:
+                    step = ac[windows[position]] or self._long(component, position)
+                    position += step & 63
+                    passed += step >> 6
+                if passed != 64 and not ENDED < passed < ENDED + 64:
+                    position = self._one_by_one(component, start)
+                dc[component] += difference
+            count -= 1
+            if position - began == steady:
+                while count >= _AT_ONCE and bits.startswith(many, position):
+                    position += len(many)
+                    count -= _AT_ONCE
         self._position = position
+
+    def _fill(self, position: int) -> int:
+        """Have windows for the MCU at `position` and many more; returns the position that is to be asked for next."""
+        if position >= self._filled:
+            first = position >> 3
+            words = self._words[first : first + _WINDOWS]
+            for offset in range(8):
+                shifted = words >> (24 - WINDOW - offset) & ((1 << WINDOW) - 1)
+                self._windows[first : first + _WINDOWS, offset] = shifted
+            end = first + _WINDOWS
+            self._filled = (end - _LONGEST_MCU) << 3 if end < len(self._words) else len(self._words) << 3
+        return self._filled
+
+    def _long(self, component: int, position: int) -> int:
+        """One AC code, also one that is longer than the window; as an entry of `ac_steps`."""
+        length, symbol = self._code(self._ac[component], position)
+        passed = (symbol >> 4) + 1 if symbol & 15 or symbol == 0xF0 else ENDED
+        return length + (symbol & 15) | passed << 6
+
+    def _one_by_one(self, component: int, position: int) -> int:
+        """Pass one block code by code, for it ends with its last coefficient, without a mark; returns its end."""
+        position, _ = self._dc_difference(component, position)
+        passed = 1
+        while passed < 64:
+            step = self._long(component, position)
+            position += step & 63
+            passed += step >> 6
+        return position
+
+    def _dc_difference(self, component: int, position: int) -> tuple[int, int]:
+        """(where its bits end, the difference)."""
+        length, size = self._code(self._dc_bounds[component], position)
+        position += length
+        value = int(self._words[position >> 3]) >> 24 - (position & 7) - size & (1 << size) - 1
+        return position + size, value if not size or value >> size - 1 else value - (1 << size) + 1
+
+    def _code(self, table: tuple[list[int], list[int]], position: int) -> tuple[int, int]:
+        begins, known = table
+        found = bisect_right(begins, int(self._words[position >> 3]) >> 8 - (position & 7) & 0xFFFF) - 1
+        if found >= len(known):
+            raise Refused(BROKEN)
+        return known[found] >> 8, known[found] & 255
 
     def _black(self, count: int) -> None:
         """Write `count` black MCUs: the first one leads the DC to black, the rest stay there."""
-        first, steady, seen = "", "", set()
+        seen = set()
         for component in self._scan.blocks:
-            end = _written(codes(self._scan.ac[component])[EOB])
             difference = 0 if component in seen else self._scan.black[component] - self._dc[component]
             seen.add(component)
-            first += self._difference(component, difference) + end
-            steady += self._difference(component, 0) + end
-        self._out.append(_bits(first))
-        if count > 1:
-            self._out.append(np.tile(_bits(steady), count - 1))
+            self._out += (self._difference(component, difference), self._ends[component])
+        self._out.append(self._steady * (count - 1))
 
     def _rejoin(self) -> int:
         """Copy the first MCU after black ones with new DC differences; returns where plain copying goes on."""
         blocks, copied, seen = self._blocks, self._position, set()
         for block in blocks:
-            component = block[0]
-            before = self._position
-            entry = block[1][self._words[before >> 3] >> 16 - (before & 7) & 0xFFFF]
+            component, before = block[0], self._position
+            after, _ = self._dc_difference(component, before)
             self._blocks = [block]
             self._skip(1)
             if component in seen:
                 continue
             seen.add(component)
-            after = before + (entry & 31) + (entry >> 5)
             self._out.append(self._bits[copied:before])
-            self._out.append(_bits(self._difference(component, self._dc[component] - self._scan.black[component])))
+            self._out.append(self._difference(component, self._dc[component] - self._scan.black[component]))
             copied = after
         self._blocks = blocks
         return copied
 
-    def _difference(self, component: int, value: int) -> str:
+    def _difference(self, component: int, value: int) -> bytes:
         size = abs(value).bit_length()
-        code = codes(self._scan.dc[component]).get(size)
+        code = self._codes[component].get(size)
         if code is None:
             raise Unsupported
         extra = value if value >= 0 else value + (1 << size) - 1
-        return _written(code) + (f"{extra:0{size}b}" if size else "")
+        return _written((code[0] << size | extra, code[1] + size))
 
     def _packed(self, copied: int, is_at_end: bool) -> bytes:
         """The bits written plus those from `copied` on, padded with ones to whole bytes and stuffed."""
@@ -158,20 +215,17 @@ class _Interval:
             tail = self._bits[copied : self._position]
             if len(self._bits) - self._position >= 8:
                 raise Refused(BROKEN)
-        bits = np.concatenate([*self._out, tail])
+        bits = b"".join([*self._out, tail])
         excess = len(bits) % 8
-        if excess and not self._is_whole and not is_at_end and tail[-excess:].all():
+        if excess and not self._is_whole and not is_at_end and tail.endswith(b"\1" * excess):
             bits = bits[:-excess]
-        bits = np.concatenate([bits, np.ones(-len(bits) % 8, np.uint8)])
-        return np.packbits(bits).tobytes().replace(b"\xff", b"\xff\x00")
+        bits += b"\1" * (-len(bits) % 8)
+        return np.packbits(np.frombuffer(bits, np.uint8)).tobytes().replace(b"\xff", b"\xff\x00")
 
 
-def _written(code: tuple[int, int]) -> str:
-    return f"{code[0]:0{code[1]}b}"
-
-
-def _bits(text: str) -> Bits:
-    return np.frombuffer(text.encode(), np.uint8) - 48
+def _written(code: tuple[int, int]) -> bytes:
+    """The bits of (value, length), one byte a bit."""
+    return f"{code[0]:0{code[1]}b}".encode().translate(_BIT)
 
 
 def snapped_flags(

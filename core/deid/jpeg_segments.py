@@ -1,5 +1,6 @@
 """Takes a JPEG or JPEG-LS stream apart into its segments and drops what carries no image (ITU-T T.81 annex B, T.87)."""
 
+import re
 import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -9,6 +10,8 @@ from core.errors import Refused
 SOI: Final = b"\xff\xd8"
 EOI: Final = b"\xff\xd9"
 DHT, SOS, DQT, DNL, DRI, COM = 0xC4, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE
+_MARKER: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+_LS_MARKER: Final = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
 BROKEN: Final = "A JPEG frame is broken."
 # SOF without the arithmetic and hierarchical ones, tables, restart interval, JPEG-LS frame and parameters.
 _IMAGE: Final = frozenset({0xC0, 0xC1, 0xC2, 0xC3, DHT, SOS, DQT, DRI, 0xF7, 0xF8})
@@ -58,17 +61,10 @@ def segments(data: bytes) -> Iterator[Segment]:
 
 def _entropy_end(data: bytes, start: int, is_ls: bool) -> int:
     """Where the next marker that is no restart begins; in JPEG-LS a byte above 7F makes a marker, else any but 00."""
-    least = 0x80 if is_ls else 0x01
-    position = data.find(b"\xff", start)
-    while position >= 0 and position + 1 < len(data):
-        following = data[position + 1]
-        if following == 0xFF:
-            position += 1
-            continue
-        if following >= least and not 0xD0 <= following <= 0xD7:
-            return position
-        position = data.find(b"\xff", position + 2)
-    raise Refused(BROKEN)
+    found = (_LS_MARKER if is_ls else _MARKER).search(data, start)
+    if found is None:
+        raise Refused(BROKEN)
+    return found.start()
 
 
 def kept(segment: Segment) -> bytes | None:

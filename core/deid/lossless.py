@@ -1,4 +1,4 @@
-"""Encodes samples without loss: uncompressed, RLE, JPEG-LS and JPEG 2000 as DICOM stores them (PS3.5 annexes A and G)."""
+"""Encodes samples without loss: uncompressed, RLE, JPEG lossless, JPEG-LS and JPEG 2000 as DICOM stores them (PS3.5 annexes A and G)."""
 
 from dataclasses import replace
 from typing import Final
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from openjpeg.utils import encode_buffer as encode_j2k
 from rle.utils import encode_pixel_data as encode_rle
 
-from core.deid import j2k
+from core.deid import j2k, jpeg_lossless
 from core.dicom.codestream import RLE
 from core.dicom.display import Frame, decoded_photometric
 from core.dicom.guard import NATIVE, encoding_of
@@ -18,6 +18,7 @@ from core.errors import Held, Refused
 
 EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
 IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
+JPEG_LOSSLESS_SV1: Final = "1.2.840.10008.1.2.4.70"
 JPEG_LS_LOSSLESS: Final = "1.2.840.10008.1.2.4.80"
 JPEG_2000_LOSSLESS: Final = "1.2.840.10008.1.2.4.90"
 _CANNOT: Final = "The masked image cannot be stored without loss."
@@ -36,7 +37,9 @@ def encode(samples: Frame, fmt: PixelFormat, syntax: str) -> tuple[bytes, PixelF
             return _rle(samples, fmt), fmt
         if syntax == JPEG_LS_LOSSLESS:
             return _jpeg_ls(samples, fmt)
-        return _jpeg_2000(samples, fmt)
+        if syntax == JPEG_LOSSLESS_SV1:
+            return _jpeg_lossless(samples, fmt)
+        return _jpeg_2000(samples, fmt, syntax)
     except (ValueError, RuntimeError, TypeError, OverflowError) as error:
         raise Held(_CANNOT) from error
 
@@ -103,7 +106,15 @@ def _jpeg_ls(samples: Frame, fmt: PixelFormat) -> tuple[bytes, PixelFormat]:
     return bytes(data), replace(fmt, transfer_syntax=JPEG_LS_LOSSLESS, photometric=photometric, planar=0)
 
 
-def _jpeg_2000(samples: Frame, fmt: PixelFormat) -> tuple[bytes, PixelFormat]:
+def _jpeg_lossless(samples: Frame, fmt: PixelFormat) -> tuple[bytes, PixelFormat]:
+    bits = _depth(samples, fmt)
+    if bits > fmt.bits_allocated:
+        raise Refused(_CANNOT)
+    data = jpeg_lossless.encode(_unsigned(samples, bits), bits)
+    return data, replace(fmt, transfer_syntax=JPEG_LOSSLESS_SV1, photometric=decoded_photometric(fmt), planar=0)
+
+
+def _jpeg_2000(samples: Frame, fmt: PixelFormat, syntax: str) -> tuple[bytes, PixelFormat]:
     photometric = decoded_photometric(fmt)
     is_transformed = photometric == "RGB" and fmt.photometric != "RGB"
     bits = _depth(samples, fmt)
@@ -112,4 +123,4 @@ def _jpeg_2000(samples: Frame, fmt: PixelFormat) -> tuple[bytes, PixelFormat]:
         photometric_interpretation=_RGB if is_transformed else 0, use_mct=is_transformed,
     )  # fmt: skip
     photometric = "YBR_RCT" if is_transformed else photometric
-    return j2k.clean(data), replace(fmt, transfer_syntax=JPEG_2000_LOSSLESS, photometric=photometric, planar=0)
+    return j2k.clean(data), replace(fmt, transfer_syntax=syntax, photometric=photometric, planar=0)

@@ -7,6 +7,7 @@ from pydicom.dataset import Dataset
 
 from core.deid import values
 from core.deid.candidate import Index
+from core.deid.pixels import RECODED
 from core.dicom.display import Palette
 from core.dicom.guard import NATIVE
 
@@ -57,17 +58,30 @@ def _add_compression(out: Dataset, source: Dataset, index: Index) -> None:
             out.LossyImageCompression = "00"
         return
     out.LossyImageCompression = "01"
-    ratios = _ratios(source)
-    if not ratios and index.format.transfer_syntax not in NATIVE:
-        plain = index.format.rows * index.format.columns * index.format.samples * index.format.frames
-        ratios = [f"{plain * index.format.bits_allocated / 8 / max(sum(index.lengths), 1):.3f}"]
+    ratios, methods = _ratios(source), _methods(source, index)
+    if RECODED in index.methods:  # one value more for one step more, in the order of the steps
+        ratios, methods = [*ratios, _ratio(index)], [*methods, _METHODS[index.format.transfer_syntax]]
+        methods = methods[-max(len(ratios), 1) :]
+    elif not ratios and index.format.transfer_syntax not in NATIVE:
+        ratios = [_ratio(index)]
     if ratios:
         out.LossyImageCompressionRatio = ratios if len(ratios) > 1 else ratios[0]
-    methods = [str(one).strip() for one in values.parts(source.get("LossyImageCompressionMethod"))]
-    if not methods or not set(methods) <= _KNOWN_METHODS:
-        methods = [_METHODS[index.source_syntax]] if index.source_syntax in _METHODS else []
     if methods:
         out.LossyImageCompressionMethod = methods if len(methods) > 1 else methods[0]
+
+
+def _ratio(index: Index) -> str:
+    """How many times larger the image would be uncompressed."""
+    plain = index.format.rows * index.format.columns * index.format.samples * index.format.frames
+    return f"{plain * index.format.bits_allocated / 8 / max(sum(index.lengths), 1):.3f}"
+
+
+def _methods(source: Dataset, index: Index) -> list[str]:
+    """What the source names, or what its transfer syntax says."""
+    methods = [str(one).strip() for one in values.parts(source.get("LossyImageCompressionMethod"))]
+    if methods and set(methods) <= _KNOWN_METHODS:
+        return methods
+    return [_METHODS[index.source_syntax]] if index.source_syntax in _METHODS else []
 
 
 def _ratios(source: Dataset) -> list[str]:

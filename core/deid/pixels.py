@@ -6,15 +6,10 @@ from typing import Final
 
 import numpy as np
 
-from core.deid import j2k, jpeg, jpeg_segments, rle
-from core.deid.lossless import (
-    JPEG_2000_LOSSLESS,
-    JPEG_LS_LOSSLESS,
-    encode,
-    native_syntax,
-)
+from core.deid import j2k, j2k_lossy, jpeg, jpeg_segments, rle
+from core.deid.lossless import JPEG_2000_LOSSLESS, JPEG_LOSSLESS_SV1, JPEG_LS_LOSSLESS, encode, native_syntax
 from core.deid.masks import Rect
-from core.dicom.codestream import DCT, JPEG_2000, JPEG_LOSSLESS, JPEG_LS, RLE, stream_header
+from core.dicom.codestream import DCT, JPEG_2000, JPEG_2000_LOSSY, JPEG_LOSSLESS, JPEG_LS, RLE, stream_header
 from core.dicom.display import Frame, decoded_photometric
 from core.dicom.frames import decode_stored
 from core.dicom.guard import NATIVE
@@ -25,6 +20,7 @@ __all__ = ["Masked", "mask_frame", "output_syntax"]
 
 IN_PLACE: Final = "blocks blackened in place"
 LOSSLESS: Final = "stored again without loss"
+RECODED: Final = "coded again with loss"
 UNTOUCHED: Final = "coded data untouched"
 _SUPPORTED: Final = frozenset(NATIVE) | DCT | JPEG_LOSSLESS | JPEG_LS | JPEG_2000 | {RLE}
 _INEXACT: Final = "The image cannot be masked exactly."
@@ -48,22 +44,24 @@ class Masked:
 def output_syntax(fmt: PixelFormat, is_masked: bool = True) -> str:
     """The transfer syntax that a frame comes back in; raises Held when there is no way to mask this one.
 
-    JPEG that cannot be masked in place (progressive …) comes back as lossless JPEG 2000 instead: see `mask_frame`."""
+    JPEG that cannot be masked in place (progressive …) comes back as lossless JPEG 2000 instead: see `mask_frame`.
+    The syntax for lossy JPEG 2000 allows reversible streams as well (PS3.5 A.4.4), so it always stays."""
     syntax = fmt.transfer_syntax
     if syntax not in _SUPPORTED:
         raise Held("Images in this transfer syntax cannot be masked.")
     if syntax in NATIVE:
         return native_syntax(syntax)
-    if syntax in DCT or syntax == RLE or not is_masked:
+    if syntax in DCT or syntax in JPEG_2000 or syntax == RLE or not is_masked:
         return syntax
-    return JPEG_2000_LOSSLESS if syntax in JPEG_2000 else JPEG_LS_LOSSLESS
+    return JPEG_LOSSLESS_SV1 if syntax in JPEG_LOSSLESS else JPEG_LS_LOSSLESS
 
 
 def mask_frame(data: bytes, fmt: PixelFormat, rects: Sequence[Rect], fill: int | None = None) -> Masked:
     """Black out `rects` (pixels of the stored frame) and drop what is no image; `fill` is the palette's darkest index.
 
     Without a rectangle inside the image no coded data change. The result was decoded and compared: all else is
-    bit-identical (subsampled JPEG: but for the chroma of one pixel around the black, as decoders smooth it).
+    bit-identical (subsampled JPEG: but for the chroma of one pixel around the black, as decoders smooth it; a still in
+    lossy JPEG 2000: within 45 dB, see `j2k_lossy`).
     Raises Refused for a frame that does not decode, Held for one that cannot be masked."""
     boxes = tuple(box for rect in rects if (box := _box(rect, fmt)) is not None)
     output_syntax(fmt, bool(boxes))
@@ -76,6 +74,10 @@ def mask_frame(data: bytes, fmt: PixelFormat, rects: Sequence[Rect], fill: int |
             return _spliced(data, fmt, boxes, original)
         except jpeg.Unsupported:
             return _stored_again(fmt, boxes, original, JPEG_2000_LOSSLESS, None, is_lossy=True)
+    if is_lossy and fmt.transfer_syntax == JPEG_2000_LOSSY and fmt.frames == 1 and not fmt.pixel_representation:
+        recoded = _recoded(fmt, boxes, original, len(data))
+        if recoded is not None:
+            return recoded
     return _stored_again(fmt, boxes, original, output_syntax(fmt), fill, is_lossy=is_lossy)
 
 
@@ -90,7 +92,7 @@ def _box(rect: Rect, fmt: PixelFormat) -> jpeg.Box | None:
 def _is_lossy(data: bytes, fmt: PixelFormat) -> bool | None:
     if fmt.transfer_syntax in DCT or fmt.transfer_syntax == "1.2.840.10008.1.2.4.81":
         return True
-    if fmt.transfer_syntax == "1.2.840.10008.1.2.4.91" and not j2k.is_reversible(data):
+    if fmt.transfer_syntax == JPEG_2000_LOSSY and not j2k.is_reversible(data):
         return True
     return None
 
@@ -130,6 +132,15 @@ def _stored_again(
     return Masked(data, new, decoded, boxes, LOSSLESS, is_lossy)
 
 
+def _recoded(fmt: PixelFormat, boxes: tuple[jpeg.Box, ...], original: Frame, size: int) -> Masked | None:
+    """A still only: the frames of a cine must all be stored in one way, and which one is open until the last."""
+    if fmt.photometric == "PALETTE COLOR":
+        return None
+    black, wide = _black(fmt, None), j2k_lossy.grown(boxes, fmt)
+    found = j2k_lossy.recoded(_painted(original, wide, black), fmt, boxes, black, size)
+    return Masked(*found, wide, RECODED, is_lossy=True) if found is not None else None
+
+
 def _spliced(data: bytes, fmt: PixelFormat, boxes: tuple[jpeg.Box, ...], original: Frame) -> Masked:
     """Quick first; when the quick way guessed the padding wrong, with every block walked."""
     is_rgb, is_white = _is_rgb(data, fmt), fmt.photometric == "MONOCHROME1"
@@ -159,11 +170,10 @@ def _is_rgb(data: bytes, fmt: PixelFormat) -> bool:
 def _is_exact(
     original: Frame, decoded: Frame, boxes: Sequence[jpeg.Box], snapped: Sequence[jpeg.Box], black: int
 ) -> bool:
-    outside = np.ones(original.shape[:2], np.bool_)
+    differs = original != decoded
     for x0, y0, x1, y1 in snapped:
-        outside[max(y0 - 1, 0) : y1 + 1, max(x0 - 1, 0) : x1 + 1] = False
-    is_black = all((decoded[y0:y1, x0:x1] == black).all() for x0, y0, x1, y1 in boxes)
-    return is_black and np.array_equal(original[outside], decoded[outside])
+        differs[max(y0 - 1, 0) : y1 + 1, max(x0 - 1, 0) : x1 + 1] = False
+    return not differs.any() and all((decoded[y0:y1, x0:x1] == black).all() for x0, y0, x1, y1 in boxes)
 
 
 def _cleaned(data: bytes, fmt: PixelFormat, original: Frame, is_lossy: bool | None) -> Masked:

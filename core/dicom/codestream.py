@@ -13,7 +13,8 @@ DCT: Final = frozenset({JPEG_BASELINE, JPEG_EXTENDED})
 JPEG_LOSSLESS: Final = frozenset({"1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"})
 JPEG_LS: Final = frozenset({"1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"})
 JPEG_FAMILY: Final = DCT | JPEG_LOSSLESS | JPEG_LS
-JPEG_2000: Final = frozenset({"1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"})
+JPEG_2000_LOSSY: Final = "1.2.840.10008.1.2.4.91"
+JPEG_2000: Final = frozenset({"1.2.840.10008.1.2.4.90", JPEG_2000_LOSSY})
 J2K_FAMILY: Final = JPEG_2000 | {f"1.2.840.10008.1.2.4.{last}" for last in (92, 93, 201, 202, 203)}
 RLE: Final = "1.2.840.10008.1.2.5"
 

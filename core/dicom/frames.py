@@ -128,7 +128,7 @@ def _decode_dct(data: bytes, fmt: PixelFormat, header: StreamHeader | None) -> t
 
 def _decode_lossless(data: bytes, fmt: PixelFormat, header: StreamHeader | None) -> tuple[Samples, int]:
     bits = header.precision if header else fmt.bits_stored
-    if bits != 8:
+    if bits > 8:
         return _gdcm(data, fmt, bits), bits
     return _turbo(_with_transform(data, 0) if fmt.samples == 3 else data, fmt), bits
 
@@ -171,15 +171,9 @@ def _gdcm(data: bytes, fmt: PixelFormat, bits: int) -> Samples:
     image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(kind))
     syntax = gdcm.TransferSyntax.GetTSType(fmt.transfer_syntax)
     image.SetTransferSyntax(gdcm.TransferSyntax(syntax))
-    allocated = 8 if bits <= 8 else 16
-    image.SetPixelFormat(gdcm.PixelFormat(fmt.samples, allocated, bits, bits - 1, fmt.pixel_representation))
-    change = gdcm.ImageChangeTransferSyntax()
-    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.ExplicitVRLittleEndian))
-    change.SetInput(image)
-    if not change.Change():
-        raise Refused(_BROKEN)
-    raw = change.GetOutput().GetBuffer().encode("utf-8", "surrogateescape")
-    return _shaped(raw, "u1" if allocated == 8 else "<u2", fmt, 0)
+    image.SetPixelFormat(gdcm.PixelFormat(fmt.samples, 16, bits, bits - 1, fmt.pixel_representation))
+    raw = image.GetBuffer().encode("utf-8", "surrogateescape")  # through a filter the image would be freed twice
+    return _shaped(raw, "<u2", fmt, 0)
 
 
 def _decode_jpeg_ls(data: bytes, fmt: PixelFormat, header: StreamHeader | None) -> tuple[Samples, int]:
