@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from core.models.curation import MASK_MOVES
 from core.models.datasets import VERSION_MOVES
+from core.models.devices import RULE_MOVES
 from core.models.sitecase import CASE_MOVES
 from core.models.transfer import PACKAGE_MOVES, PARCEL_MOVES
 
@@ -24,6 +25,12 @@ TABLES: Final[tuple[tuple[str, str, str, Moves], ...]] = (
         "core/models/curation.py",
         "A change of the rectangles makes a new mask; the one before is void, and with it what somebody confirmed.",
         MASK_MOVES,
+    ),
+    (
+        "A mask rule of the site",
+        "core/models/devices.py",
+        "Images are masked by the newest published version; an edit changes nothing until it is published as the next one.",
+        RULE_MOVES,
     ),
     (
         "A package on its way",

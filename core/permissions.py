@@ -19,6 +19,7 @@ class Verb(StrEnum):
     CURATE = "cases:curate"
     REGISTER = "cases:register"
     OPT_OUT = "opt-outs"
+    DEVICE_RULES = "device-rules"
     PEERS = "peers"
     SEE_PACKAGES = "packages:read"
     SEND = "packages:send"
@@ -41,6 +42,9 @@ ROLES: Final[dict[Verb, frozenset[Role]]] = {
     Verb.CURATE: frozenset({_R.CUR}),
     Verb.REGISTER: frozenset({_R.REG}),
     Verb.OPT_OUT: frozenset({_R.PTDESK}),
+    # The site's own investigator answers for privacy. The verb itself shows the pictures of the devices that a rule is made
+    # for, and each is an audit event; no case page opens by it.
+    Verb.DEVICE_RULES: frozenset({_R.SITEPI}),
     Verb.PEERS: frozenset({_R.SITEIT}),
     Verb.SEE_PACKAGES: frozenset({_R.XFER, _R.REG, _R.SITEPI, _R.SITEIT}),
     Verb.SEND: frozenset({_R.XFER}),

@@ -20,6 +20,7 @@ from web.texts import Language, catalogue
 _FACTS: Final = ("manufacturer", "model")
 # Words that a script puts into the page; those that count keep both forms.
 _TEXTS: Final = (
+    "viewer.all_confirmed",
     "viewer.area",
     "viewer.box",
     "viewer.centre",
@@ -47,6 +48,7 @@ _TEXTS: Final = (
     "viewer.no_mask",
     "viewer.no_pixels",
     "viewer.not_saved",
+    "viewer.onward",
     "viewer.original_failed",
     "viewer.pause",
     "viewer.picked",
@@ -71,6 +73,7 @@ def island(page: CasePage, actor: Actor, lang: Language, zone: tzinfo) -> str:
     domain = page.case.domain
     data = {
         "caseId": str(page.case.id),
+        "nextMask": f"/worklist/next-mask?after={page.case.number}",
         "isOpen": page.case.state == CaseState.CURATING,
         "images": [image_json(image, lang, zone) for image in page.images if image.is_usable],
         "mayCurate": may_curate(page, actor),
@@ -127,6 +130,7 @@ def mask_json(mask: PageMask, lang: Language, zone: tzinfo) -> dict[str, Any]:
         "ruleId": row.rule_id,
         "ruleVersion": row.rule_version,
         "mustLook": row.must_look,
+        "isDrawn": row.is_drawn,
         "digest": row.digest,
         "toShow": row.to_show,
         "shown": mask.shown,

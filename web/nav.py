@@ -36,7 +36,7 @@ MENUS: Final[dict[str, tuple[tuple[str, tuple[Entry, ...]], ...]]] = {
                 Entry("worklist", "/worklist", "list-checks", (_V.SEE_CASES,)),
                 Entry("flag", "/flag", "flag", (_V.FLAG,)),
                 Entry("transfers", "/transfers", "send", (_V.SEE_PACKAGES,)),
-                Entry("devices", "/devices", "scan-line", (_V.SEE_PIXELS, _V.PEERS)),
+                Entry("devices", "/devices", "scan-line", (_V.SEE_PIXELS, _V.PEERS, _V.DEVICE_RULES)),
                 Entry("opt-outs", "/opt-outs", "shield-off", (_V.OPT_OUT,)),
             ),
         ),

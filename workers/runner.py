@@ -15,7 +15,7 @@ from psycopg.errors import RaiseException
 
 from core.errors import Conflict, Unavailable, WrongState
 from core.node import CentralNode, Node, SiteNode
-from core.services import forward, masks, receive, release, replicate, retrieve, send
+from core.services import device_rules, forward, masks, receive, release, replicate, retrieve, send
 from workers import freeze
 from workers.upkeep import Upkeep
 
@@ -70,6 +70,7 @@ TASKS: Final[dict[str, dict[str, Work]]] = {
     "site": {
         "retrieve": _site(retrieve.retrieve),
         "mask": _site(masks.make_candidate),
+        "remask": _site(device_rules.remask),
         "release": _site(release.release),
         "pack": _site(send.pack),
         "send": _site(send.send),

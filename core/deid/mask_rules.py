@@ -5,9 +5,11 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
+
+from core.deid import device_aliases
 
 CATALOGUE: Final = Path(__file__).parent / "data" / "us_masks.tsv"
 BLANK: Final = "blank"
@@ -58,7 +60,9 @@ Condition = Callable[[DeviceFacts, bool], bool]
 class Rule:
     """One line of the catalogue. `problem` says why it cannot be used; empty sizes mean any.
 
-    `conditions` take the facts and whether the image has ultrasound regions."""
+    `conditions` take the facts and whether the image has ultrasound regions; `asks` are their words. `version` is set
+    on a rule of the site's own, with what it says of other sizes and of what lies outside the regions
+    (`core.deid.local_rules`)."""
 
     id: str
     line: int
@@ -71,19 +75,24 @@ class Rule:
     rects: tuple[Rect, ...]
     action: str
     problem: str = ""
+    asks: str = ""
+    version: str = ""
+    scale: str = "proportional"
+    outside: bool = True
 
     def is_device(self, facts: DeviceFacts, has_regions: bool) -> bool:
         """Whether everything but the size fits."""
         if self.problem:
             return False
-        asked = (
-            (self.manufacturer, (facts.manufacturer,)),
-            (self.model, (facts.model,)),
-            (self.software, facts.software),
-        )
-        for pattern, values in asked:
-            if pattern and not any(_fits(pattern, value) for value in values if value):
-                return False
+        # Other names only where a rule of the catalogue blanks a model: never to let an image pass, never for all of a house.
+        is_wide = bool(self.model) and self.action == BLANK and not self.version
+        if self.model and not _says(self.model, facts.model or "", device_aliases.models if is_wide else None):
+            return False
+        makers = device_aliases.makers if is_wide else None
+        if self.manufacturer and not _says(self.manufacturer, facts.manufacturer or "", makers):
+            return False
+        if self.software and not any(fits(self.software, value) for value in facts.software if value):
+            return False
         return all(condition(facts, has_regions) for condition in self.conditions)
 
     def is_size(self, facts: DeviceFacts) -> bool:
@@ -124,7 +133,7 @@ def read_rule(row: Mapping[str, str | None], line: int) -> Rule:
         problem = "its size is not understood"
     boxes = tuple(Rect(*map(int, found)) for found in _RECT.findall(rects))
     return Rule(rule_id, line, maker, model, software, sizes[0] or frozenset(), sizes[1] or frozenset(), parsed, boxes,
-                action, problem)  # fmt: skip
+                action, problem, conditions)  # fmt: skip
 
 
 def _sizes(text: str) -> frozenset[int] | None:
@@ -132,13 +141,13 @@ def _sizes(text: str) -> frozenset[int] | None:
     return frozenset(map(int, parts)) if all(part.isdecimal() for part in parts) else None
 
 
-def _alternatives(pattern: str) -> Iterator[str]:
+def alternatives(pattern: str) -> Iterator[str]:
     """What `|` separates; inside /…/ it belongs to the expression."""
     yield from (found.strip() for found in re.findall(r"/(?:[^/])+/|[^|]+", pattern) if found.strip())
 
 
 def _pattern_problem(pattern: str) -> str:
-    for one in _alternatives(pattern):
+    for one in alternatives(pattern):
         if one.startswith("/") and one.endswith("/") and len(one) > 2:
             try:
                 re.compile(one[1:-1])
@@ -161,8 +170,26 @@ def _test(one: str) -> Test:
     return lambda value: text in _plain(value)
 
 
-def _fits(pattern: str, value: str) -> bool:
-    return any(_test(one)(value) for one in _alternatives(pattern))
+def fits(pattern: str, value: str) -> bool:
+    """Whether one of the alternatives of a pattern is true of a value."""
+    return any(_test(one)(value) for one in alternatives(pattern))
+
+
+@lru_cache(maxsize=8192)
+def _says(pattern: str, value: str, others: Callable[[str], tuple[str, ...]] | None) -> bool:
+    """Whether a pattern is true of a name, or says one of its `others` as whole words: LOGIQ7 does not say LOGIQ700."""
+    if not value or fits(pattern, value):
+        return bool(value)
+    names = [_plain(name) for name in others(value)[1:]] if others else []
+    return any(_is_named(one, name) for one in alternatives(pattern) for name in names)
+
+
+def _is_named(one: str, name: str) -> bool:
+    """Expressions name nothing but what they are true of."""
+    text = _plain(one.lstrip("~=^"))
+    if one[0] == "/":
+        return False
+    return name == text if one[0] == "=" else device_aliases.is_word(text, name)
 
 
 def _plain(text: str) -> str:
@@ -195,14 +222,14 @@ def _condition(part: str) -> Condition | None:
     name, sign, value = match[1].casefold().replace("_", ""), match[2].casefold(), match[3]
     pattern = value if sign == "=" else ("^" if sign == "startswith:" else "~") + value
     if name == "sopclassuid":
-        return lambda facts, _: _fits(pattern, facts.sop_class_uid or "")
+        return lambda facts, _: fits(pattern, facts.sop_class_uid or "")
     if name == "imagetypeexclude":
-        return lambda facts, _: not _fits(pattern, "\\".join(facts.image_type))
+        return lambda facts, _: not fits(pattern, "\\".join(facts.image_type))
     if name == "imagetype":
-        return lambda facts, _: _fits(pattern, "\\".join(facts.image_type))
+        return lambda facts, _: fits(pattern, "\\".join(facts.image_type))
     if name == "implementationversionname":
-        return lambda facts, _: _fits(pattern, facts.other.get("ImplementationVersionName", ""))
-    return lambda facts, _: any(_fits(pattern, one) for one in facts.software)
+        return lambda facts, _: fits(pattern, facts.other.get("ImplementationVersionName", ""))
+    return lambda facts, _: any(fits(pattern, one) for one in facts.software)
 
 
 def _is_ultrasound(facts: DeviceFacts) -> bool:

@@ -13,6 +13,7 @@ __all__ = ["MOST_RECTS", "DeviceFacts", "Proposal", "Rect", "kept_regions", "pro
 
 MOST_RECTS: Final = 64
 _ALL_OF_IT: Final = 0.97
+_MOST_OWN: Final = 4  # rules of the site for one image; their versions together must fit their column
 _Box = tuple[int, int, int, int]
 
 
@@ -58,19 +59,35 @@ def propose(facts: DeviceFacts, regions: Sequence[Region], rules: Sequence[Rule]
         covered = _covered(facts, boxes, ())
         where = "everything outside the ultrasound regions" if boxes else "the whole image, which has no region"
         return Proposal(covered, f"no rule knows this device at this size: {where}", None, None, must_look=True)
-    reason = known.reason
-    if boxes:
+    reason, is_local = known.reason, bool(known.rules[0].version)
+    if boxes and any(rule.outside for rule in known.rules):
         covered = _covered(facts, boxes, known.rects)
         reason += " and everything outside the ultrasound regions"
     else:
         covered = _covered(facts, [(0, 0, facts.columns, facts.rows)], known.rects)
     rule_id = "+".join(dict.fromkeys(rule.id for rule in known.rules[:8]))
-    return Proposal(covered, reason, rule_id, catalogue_version(), must_look=not (boxes and known.is_sure))
+    version = "+".join(rule.version for rule in known.rules) if is_local else catalogue_version()
+    return Proposal(covered, reason, rule_id, version, must_look=not (is_local or (boxes and known.is_sure)))
 
 
 def _known(facts: DeviceFacts, has_regions: bool, rules: Sequence[Rule]) -> _Known | None:
-    """What the rules of this device say at this size, or at another size of the same proportions."""
+    """What the rules of this device say at this size, or at another size of the same proportions.
+
+    A rule of the site's own goes before the catalogue's for its device; one that refuses other sizes leaves them unknown."""
     device = [rule for rule in rules if rule.is_device(facts, has_regions)]
+    own = sorted((rule for rule in device if rule.version), key=_asks_most)[:_MOST_OWN]
+    for usable in (own, [rule for rule in device if not rule.version]):
+        found = _at_size(facts, usable)
+        if found or any(rule.scale == "refuse" for rule in usable):
+            return found
+    return None
+
+
+def _asks_most(rule: Rule) -> tuple[int, str]:
+    return -len(rule.conditions) - bool(rule.software), rule.id
+
+
+def _at_size(facts: DeviceFacts, device: Sequence[Rule]) -> _Known | None:
     fitting = [rule for rule in device if rule.is_size(facts)]
     if fitting:
         rects = tuple(rect for rule in fitting for rect in rule.rects)
@@ -79,7 +96,7 @@ def _known(facts: DeviceFacts, has_regions: bool, rules: Sequence[Rule]) -> _Kno
     scaled, used = [], []
     for rule in device:
         sizes = [(r, c) for r in rule.rows for c in rule.columns if r * facts.columns == c * facts.rows]
-        if sizes and rule.action != ALLOW:
+        if sizes and rule.action != ALLOW and rule.scale == "proportional":
             used.append(rule)
             scaled += [_scaled(rect, facts.rows, rows) for rows, _ in sizes for rect in rule.rects]
     return _Known(tuple(scaled), tuple(used), "the device's rule, scaled to this size", True) if used else None

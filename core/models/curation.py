@@ -77,7 +77,8 @@ class ImageMask(SQLModel, table=True):
     """One proposal of rectangles and the candidate made from it. A change makes a new row and voids the old one.
 
     `reasons` says for each rectangle why it is there; `candidate` is the index of the sealed pixel stream;
-    `to_show` are the frame numbers (from 1) with a distinct overlay, which a person must have seen."""
+    `to_show` are the frame numbers (from 1) with a distinct overlay, which a person must have seen. `is_drawn`: a
+    person's own rectangles, which no rule replaces."""
 
     __tablename__ = "image_mask"
     __table_args__ = (UniqueConstraint("image_id", "revision"),)
@@ -90,6 +91,7 @@ class ImageMask(SQLModel, table=True):
     rule_id: str | None = Field(default=None, max_length=200)
     rule_version: str | None = Field(default=None, max_length=64)
     must_look: bool = True
+    is_drawn: bool = False
     candidate: dict[str, Any] = Json(dict)
     digest: str | None = Field(default=None, max_length=64)
     to_show: list[int] = Json(list)

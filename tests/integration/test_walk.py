@@ -114,7 +114,9 @@ def test_a_name_is_found_as_a_word_only() -> None:
 def _faults(bank: Bank, node: str, page: Seen) -> list[str]:
     found = [] if page.status in {200, 303} else [f"status {page.status}"]
     shown = f"{page.url} {page.headers} {page.body}"
-    found += [f"shows a patient's value ({len(value)} characters)" for value in bank.patient_values if _is_in(value, shown)]
+    found += [
+        f"shows a patient's value ({len(value)} characters)" for value in bank.patient_values if _is_in(value, shown)
+    ]
     if node == "site":
         found += ["shows a research ID" for research_id in bank.research_ids if research_id in shown]
     if page.is_page:

@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 from commands.states import DOCUMENT, TABLES, Moves, diagram
 from core.models.curation import MASK_MOVES, MaskState
 from core.models.datasets import VERSION_MOVES, VersionState
+from core.models.devices import RULE_MOVES, RuleState
 from core.models.sitecase import CASE_MOVES, CaseState
 from core.models.transfer import PACKAGE_MOVES, PARCEL_MOVES, PackageState, ParcelState
 
 FINAL: dict[type[StrEnum], set[StrEnum]] = {
     CaseState: {CaseState.WITHDRAWN},
     MaskState: {MaskState.VOID},
+    RuleState: {RuleState.RETIRED},
     PackageState: {
         PackageState.QUARANTINED, PackageState.REPLICATED, PackageState.TAKEN_BACK, PackageState.HELD,
     },
@@ -24,6 +26,7 @@ FINAL: dict[type[StrEnum], set[StrEnum]] = {
 BEGINS: dict[type[StrEnum], set[StrEnum]] = {
     CaseState: {CaseState.FLAGGED, CaseState.DEFERRED, CaseState.QUEUED},
     MaskState: {MaskState.PROPOSED},
+    RuleState: {RuleState.DRAFT},
     PackageState: {PackageState.BUILDING},
     ParcelState: {ParcelState.RECEIVING},
     VersionState: {VersionState.BUILDING},
@@ -31,6 +34,7 @@ BEGINS: dict[type[StrEnum], set[StrEnum]] = {
 MOVES: dict[type[StrEnum], Moves] = {
     CaseState: CASE_MOVES,
     MaskState: MASK_MOVES,
+    RuleState: RULE_MOVES,
     PackageState: PACKAGE_MOVES,
     ParcelState: PARCEL_MOVES,
     VersionState: VERSION_MOVES,

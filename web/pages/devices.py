@@ -9,7 +9,9 @@ from starlette.responses import Response
 from core.deid.mask_rules import catalogue_version
 from core.permissions import Actor, Verb
 from core.queries import devices as queries
+from core.queries.device_rules import own_rules
 from web.deps import SessionDep, may
+from web.pages.device_rules import STATES
 from web.render import page
 
 router = APIRouter(include_in_schema=False)
@@ -21,12 +23,16 @@ KINDS: Final = {
     "size": "devices.kind.size",
     "outside": "devices.kind.outside",
     "double": "devices.kind.double",
+    "name": "devices.kind.name",
+    "overlap": "devices.kind.overlap",
+    "contradict": "devices.kind.contradict",
+    "shadowed": "devices.kind.shadowed",
 }
 
 
 @router.get("/devices")
 def devices_page(
-    request: Request, session: SessionDep, actor: Annotated[Actor, may(Verb.SEE_PIXELS, Verb.PEERS)]
+    request: Request, session: SessionDep, actor: Annotated[Actor, may(Verb.SEE_PIXELS, Verb.PEERS, Verb.DEVICE_RULES)]
 ) -> Response:
     asked = request.query_params
     words, only_here, at = (
@@ -44,6 +50,9 @@ def devices_page(
         "after": _address(words, only_here, at + 1) if found.has_more else None,
         "version": catalogue_version(),
         "kinds": KINDS,
+        "own": own_rules(session),
+        "states": STATES,
+        "may_rule": actor.may(Verb.DEVICE_RULES),
     }
     return page(request, "devices.html", values, blocks={"devices": "devices"})
 

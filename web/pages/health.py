@@ -96,6 +96,7 @@ GROUPS: Final = {
 TASKS: Final = {
     "retrieve": "health.task.retrieve",
     "mask": "health.task.mask",
+    "remask": "health.task.remask",
     "release": "health.task.release",
     "pack": "health.task.pack",
     "send": "health.task.send",

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from sqlmodel import Session
 from starlette.responses import Response
 
 from core.errors import AppError
 from core.models.sitecase import CaseState
 from core.permissions import Actor, Verb
+from core.queries import device_queue
 from core.queries import worklist as queries
 from core.services import bulk, filters, lookup, worklist
 from web import views
@@ -55,6 +56,17 @@ def worklist_csv(request: Request, session: SessionDep, actor: Reader) -> Respon
     lines = queries.all_lines(session, actor, view.chosen)
     words = context_of(request, {"actor": actor})
     return csv_answer("worklist.csv", views.table_of(words, lines))
+
+
+@router.get("/worklist/next-mask")
+def next_mask_case(
+    request: Request, session: SessionDep, actor: Reader, after: Annotated[int, Query(ge=0, le=1 << 60)] = 0
+) -> Response:
+    """On to the next case that waits for a confirmation of its masks, in mask mode; the list where none is left."""
+    case_id = device_queue.next_case(session, actor, after)
+    if case_id is None:
+        return redirect(request, "/worklist?masks=1", "worklist.masks_empty.done")
+    return redirect(request, f"/cases/{case_id}?mode=mask")
 
 
 @router.post("/worklist/bulk")

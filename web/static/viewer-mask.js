@@ -19,6 +19,7 @@ export class Masks {
   #untold = new Map();
   #told = Promise.resolve();
   #timer = 0;
+  #toldHold = false;
 
   /** `viewer` has boxes, mode, go(frame), open(image), say(words, tone), ready(image) and marks(image). */
   constructor(root, viewer) {
@@ -165,7 +166,7 @@ export class Masks {
     told.textContent = name === "confirmed" && mask.confirmedBy
       ? t("confirmed", { name: mask.confirmedBy, at: mask.confirmedAt }) : mask?.hold ?? "";
     const warning = this.root.querySelector("#mask-warning");
-    const words = !mask || isConfirmed(image) ? "" : mask.ruleId ? (mask.revision > 1 ? t("edited") : mask.mustLook ? t("must_look") : "") : t("new_device", { device: image.device });
+    const words = !mask || isConfirmed(image) ? "" : mask.ruleId ? (mask.isDrawn ? t("edited") : mask.mustLook ? t("must_look") : "") : t("new_device", { device: image.device });
     warning.hidden = !words;
     warning.querySelector("span").textContent = words;
     const draft = this.root.querySelector("#mask-draft");
@@ -197,7 +198,7 @@ export class Masks {
     const { mask } = this.#image;
     if (!mask?.ruleId) return [];
     return data.images.filter(({ mask: other }) => other && other.ruleId === mask.ruleId && other.ruleVersion === mask.ruleVersion
-      && other.revision === 1 && other.digest && other.state === "PROPOSED");
+      && !other.isDrawn && other.digest && other.state === "PROPOSED");
   }
 
   // Confirm
@@ -206,21 +207,33 @@ export class Masks {
   async confirm() {
     const image = this.#image;
     if (!data.mayRegister) return this.viewer.say(t("forbidden"), "warn");
-    if (isConfirmed(image)) return this.viewer.say(t("state_confirmed"), "ok");
-    if (!image.mask?.digest) return this.viewer.say(image.mask?.hold ?? t("preparing"), "warn");
+    if (isConfirmed(image) || image.mask?.hold) return this.#onward(image);
+    if (!image.mask?.digest) return this.viewer.say(t("preparing"), "warn");
     if (this.#drafts.has(image.id)) return this.viewer.say(t("voids"), "warn");
     const [next] = unseen(image);
     if (next) return this.viewer.go(next);
     if (!await this.#confirmOne(image)) return undefined;
-    this.viewer.say(t("mask_of", { n: image.number }), "ok");
     const following = this.#following(image);
+    this.viewer.say(following ? t("mask_of", { n: image.number }) : t("all_confirmed"), "ok");
     if (image === this.#image && following) this.viewer.open(following);
     return undefined;
   }
 
   #following(image) {
     const at = data.images.indexOf(image);
-    return [...data.images.slice(at + 1), ...data.images.slice(0, at)].find((one) => one.mask && !isConfirmed(one) && !one.mask.hold);
+    return [...data.images.slice(at + 1), ...data.images.slice(0, at)].find((one) => one.picked !== false && one.mask && !isConfirmed(one) && !one.mask.hold);
+  }
+
+  /** From what is decided to what is not: an image of this case, else the next case that waits for its masks. */
+  #onward(image) {
+    const following = this.#following(image);
+    if (following) return this.viewer.open(following);
+    if (this.#drafts.size) return this.viewer.say(t("voids"), "warn");
+    if (image.mask.hold && !this.#toldHold) {
+      this.#toldHold = true;
+      return this.viewer.say(`${image.mask.hold} ${t("onward")}`, "warn");
+    }
+    return location.assign(data.nextMask);
   }
 
   /** All images of the same rule; the first of which something was not seen is opened instead. */
@@ -234,7 +247,8 @@ export class Masks {
     }
     let done = 0;
     for (const image of group) done += await this.#confirmOne(image) ? 1 : 0;
-    return this.viewer.say(t("rule_confirmed", { count: done }), "ok");
+    const isAll = !this.#following(this.#image);
+    return this.viewer.say(isAll && done ? t("all_confirmed") : t("rule_confirmed", { count: done }), "ok");
   }
 
   async #confirmOne(image) {

@@ -16,7 +16,7 @@ const ZOOM = 1.25;
 
 class Viewer {
   image = null;
-  mode = "look";
+  mode = new URLSearchParams(location.search).get("mode") === "mask" ? "mask" : "look";
 
   constructor() {
     this.stage = new Stage($("stage"), () => this.boxes?.render());
@@ -55,7 +55,8 @@ class Viewer {
     this.thumbs.count();
     this.use(this.mode);
     this.tool("select");
-    const first = data.images.find((image) => image.number === number) ?? data.images[0];
+    const undecided = (image) => this.mode === "mask" && image.mask?.state !== "CONFIRMED" && image.picked !== false;
+    const first = data.images.find((image) => image.number === number) ?? data.images.find(undecided) ?? data.images[0];
     if (first) this.open(first, 1, false);
     else this.note(t("no_mask"), "off");
   }
