@@ -42,10 +42,12 @@ class Overlays:
     areas: Sequence[Sequence[int]] | None = None
     seen: int = 0
     _planes: Bytes = field(init=False)
+    _room: Bytes = field(init=False)  # one place for what each frame needs: asking for new memory is what costs here
     _mask: Bytes | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self._planes = np.zeros((_PLANES, self.rows, self.columns), np.uint8)
+        self._room = np.empty((5, self.rows, self.columns), np.uint8)
         if self.areas is not None:
             self._mask = np.zeros((self.rows, self.columns), np.uint8)
             for x0, y0, x1, y1 in self.areas:
@@ -53,9 +55,10 @@ class Overlays:
 
     def add(self, number: int, rgb: Rgb) -> list[Box]:
         """Take the next frame, (H, W, 3) uint8, numbered from 1; returns the areas of it that must be read."""
-        red, green, blue = cv2.split(rgb)
-        light = np.asarray(cv2.max(cv2.max(red, green), blue), np.uint8)
-        dark = np.asarray(cv2.min(cv2.min(red, green), blue), np.uint8)
+        red, green, blue, light, dark = self._room[:5]
+        cv2.split(rgb, [red, green, blue])
+        cv2.max(cv2.max(red, green, dst=light), blue, dst=light)
+        cv2.min(cv2.min(red, green, dst=dark), blue, dst=dark)
         is_whole = self.seen == 0 or number in {self.frames, (self.frames + 1) // 2}
         found = self._whole() if is_whole else self._new(light, dark)
         self._remember(light, dark)
@@ -68,12 +71,15 @@ class Overlays:
     def _new(self, light: Bytes, dark: Bytes) -> list[Box]:
         """Tiles with pixels that stick out, joined where they touch, with a tile of room all round."""
         kernel = np.ones((_SPREAD.get(self.seen, 3),) * 2, np.uint8)
-        high, white, low = (self._envelope(number) for number in range(3))
-        out = cv2.max(cv2.subtract(light, cv2.dilate(high, kernel)), cv2.subtract(dark, cv2.dilate(white, kernel)))
-        out = cv2.max(out, cv2.subtract(cv2.erode(low, kernel), light))
-        hits = cv2.threshold(out, _STEP, 255, cv2.THRESH_BINARY)[1]
+        out, more = self._room[:2]
+        cv2.subtract(light, cv2.dilate(self._planes[0], kernel, dst=more), dst=out)
+        cv2.subtract(dark, cv2.dilate(self._planes[1], kernel, dst=more), dst=more)
+        cv2.max(out, more, dst=out)
+        cv2.subtract(cv2.erode(self._planes[2], kernel, dst=more), light, dst=more)
+        cv2.max(out, more, dst=out)
+        hits = cv2.threshold(out, _STEP, 255, cv2.THRESH_BINARY, dst=more)[1]
         if self._mask is not None:
-            hits = cv2.bitwise_and(hits, self._mask)
+            hits = cv2.bitwise_and(hits, self._mask, dst=out)
         counts = _by_tile(np.asarray(hits, np.uint8))
         if not (counts >= _FEW).any():
             return []
@@ -98,21 +104,17 @@ class Overlays:
                     parts.append(part)
         return parts
 
-    def _envelope(self, number: int) -> Bytes:
-        """Over the last MEMORY to 2 x MEMORY frames: 0 brightest value, 1 brightest white, 2 darkest value."""
-        old, young = self._planes[number], self._planes[number + 3]
-        if self.seen < MEMORY:
-            return young
-        return np.asarray(cv2.min(old, young) if number == 2 else cv2.max(old, young), np.uint8)
-
     def _remember(self, light: Bytes, dark: Bytes) -> None:
+        """Planes 0 to 2 hold the envelope over the last MEMORY to 2 x MEMORY frames: brightest value, brightest white,
+        darkest value; 3 to 5 the same since the last multiple of MEMORY, with which the envelope begins anew there."""
         if self.seen % MEMORY == 0:
-            self._planes[:3] = self._planes[3:]
-            self._planes[3], self._planes[4], self._planes[5] = light, dark, light
-        else:
-            cv2.max(self._planes[3], light, dst=self._planes[3])
-            cv2.max(self._planes[4], dark, dst=self._planes[4])
-            cv2.min(self._planes[5], light, dst=self._planes[5])
+            self._planes[:3] = self._planes[3:] if self.seen else (light, dark, light)
+            self._planes[3:] = (light, dark, light)
+        for start in (0, 3):
+            brightest, whitest, darkest = self._planes[start : start + 3]
+            cv2.max(brightest, light, dst=brightest)
+            cv2.max(whitest, dark, dst=whitest)
+            cv2.min(darkest, light, dst=darkest)
         self.seen += 1
 
     def dump(self) -> bytes:
