@@ -28,8 +28,6 @@ IMPLEMENTATION_CLASS: Final = "2.25.57260756930018002976362116727944642499"
 IMPLEMENTATION_VERSION: Final = "SONOBANK_1"
 BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
 METHOD: Final = f"Sonobank 1; PS3.15 Annex E {profile.EDITION}"
-UNSEEN: Final = "rule-masked, not seen by a person"
-DEVICE_CONFIRMED: Final = "rule-masked, device confirmed by a person, not seen one by one"
 MAX_DEPTH: Final = 32
 _BAD_VALUE = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
 

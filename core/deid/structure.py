@@ -6,7 +6,8 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from core.deid import profile, values
-from core.deid.headers import DEVICE_CONFIRMED, SOP_CLASSES, UNSEEN
+from core.deid.headers import SOP_CLASSES
+from core.deid.marks import MARKS
 from core.deid.pseudonyms import is_standard_uid
 from core.dicom.part10 import Part10
 from core.errors import Held
@@ -47,8 +48,7 @@ def faults(part10: Part10, *, is_candidate: bool = False) -> list[str]:
         found.append("PatientID")
     if str(part10.file_meta.get("MediaStorageSOPInstanceUID")) != str(dataset.get("SOPInstanceUID")):
         found.append("MediaStorageSOPInstanceUID")
-    method = {str(one) for one in values.parts(dataset.get("DeidentificationMethod"))}
-    if bool(method & {UNSEEN, DEVICE_CONFIRMED}) != is_candidate:
+    if bool(MARKS & {str(one) for one in values.parts(dataset.get("DeidentificationMethod"))}) != is_candidate:
         found.append("DeidentificationMethod")
     if part10.trailing_bytes:
         found.append("bytes after the last element")

@@ -13,7 +13,8 @@ from pydicom.valuerep import PersonName
 
 from core.deid import profile, values
 from core.deid.channels import check_channels
-from core.deid.headers import DEVICE_CONFIRMED, METHOD, UNSEEN
+from core.deid.headers import METHOD
+from core.deid.marks import MARKS
 from core.deid.search import Search
 from core.deid.structure import check_structure
 from core.dicom.guard import Layout, check, encoding_of
@@ -143,7 +144,7 @@ def _searchable(element: DataElement, text: str, device: Sequence[str]) -> str:
     if element.VR == "CS":
         return "" if values.is_public_term(text) else text
     if element.keyword == "DeidentificationMethod":
-        return "" if text in {METHOD, UNSEEN, DEVICE_CONFIRMED} else text
+        return "" if text in MARKS else text.replace(METHOD, "")
     rule = profile.allowed(int(element.tag))
     return values.without(text, device) if rule is not None and rule.rule == "text" else text
 

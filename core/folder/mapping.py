@@ -19,7 +19,7 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 def write(folder: Path, linkage: Linkage) -> None:
     """Everything that the linkage knows; raises Unavailable when the folder cannot be written."""
-    patients = [(one.issuer, one.chart, one.research_id) for one in linkage.patients()]
+    patients = [(one.issuer, one.chart, one.research_id) for one in linkage.patients() if one.chart]
     _put(folder / PATIENTS, [("IssuerOfPatientID", "PatientID", "research_id"), *sorted(patients)])
     uids = {tuple(row) for _, record in linkage.records() for row in record.get("uids", ())}
     _put(folder / UIDS, [("attribute", "original", "new"), *sorted(uids)])

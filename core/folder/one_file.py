@@ -10,8 +10,9 @@ from typing import Any, BinaryIO, Final
 
 from pydicom.dataset import Dataset
 
-from core.deid import headers, verify
-from core.deid.candidate import Index, MaskedFrame, Plan, Writer, plan
+from core.deid import headers, marks, verify
+from core.deid.candidate import Index, Writer, plan
+from core.deid.candidate_frames import masked_frames
 from core.deid.masks import MOST_RECTS, DeviceFacts, Proposal, Rect, kept_regions, propose
 from core.deid.pseudonyms import Pseudonyms
 from core.deid.release import build_file
@@ -65,6 +66,7 @@ class Bench:
     rules: Rules
     decoders: Sandbox
     readers: Sandbox
+    jobs: int
     draft_key: Key
     is_confirmed: bool
     study_is_patient: bool
@@ -121,8 +123,8 @@ def make(bench: Bench, fp: BinaryIO, size: int, content: bytes) -> dict[str, Any
     source = _Source(fp, part10, facts, identity, key, patient, needles, content)
     with Draft(bench.work, bench.draft_key) as stream, Draft(bench.work, bench.draft_key) as file:
         masked = _masked(bench, source, stream)
-        is_sure = masked.proposal.rule_id is not None and masked.was_silent
-        mark = headers.DEVICE_CONFIRMED if is_sure and bench.is_confirmed else headers.UNSEEN
+        is_sure = masked.proposal.rule_id is not None and not masked.proposal.must_look and masked.was_silent
+        mark = marks.DEVICE_CONFIRMED if is_sure and bench.is_confirmed else marks.UNSEEN
         header = _header(bench, source, masked, mark)
         with stream.opened() as (pixels, _):
             file.fill(build_file(header, pixels, masked.index))
@@ -139,7 +141,7 @@ def make(bench: Bench, fp: BinaryIO, size: int, content: bytes) -> dict[str, Any
         "rule_version": masked.proposal.rule_version,
         "masks": [list(rect) for rect in masked.rects],
         "is_sure": is_sure,
-        "is_confirmed": mark == headers.DEVICE_CONFIRMED,
+        "is_confirmed": mark == marks.DEVICE_CONFIRMED,
         "uids": _uids(part10.dataset, header),
     }
 
@@ -184,19 +186,16 @@ def _written(bench: Bench, source: _Source, rects: tuple[Rect, ...], stream: Dra
         raise Refused(NO_PICTURE)
     planned = plan(source.part10.dataset, source.part10.pixel, rects, source.facts.regions)
     writer = Writer(planned)
-    stream.fill(writer.stream(_frames(bench, source, planned)))
+    stream.fill(writer.stream(masked_frames(bench.decoders, _frames(source), planned, bench.jobs)))
     return writer.index()
 
 
-def _frames(bench: Bench, source: _Source, planned: Plan) -> Iterator[MaskedFrame]:
-    """Each frame through the sandbox, one at a time: memory stays flat in the number of frames."""
+def _frames(source: _Source) -> Iterator[bytes]:
     for number in range(len(source.part10.frames)):
         try:
-            data = frame_bytes(source.fp, source.part10, number)
+            yield frame_bytes(source.fp, source.part10, number)
         except OSError as error:
             raise Refused(UNREADABLE) from error
-        params, blobs = planned.request(data)
-        yield planned.response(*bench.decoders.call("core.deid.candidate:sandboxed_mask", params, blobs))
 
 
 def _header(bench: Bench, source: _Source, masked: _Masked, mark: str) -> Dataset:

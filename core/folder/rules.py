@@ -1,14 +1,19 @@
 """The device rules of a run: the shipped catalogue, and the rules that a site has made and published."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from core.deid.local_rules import Content, rule_of
 from core.deid.mask_rules import Rule, catalogue, catalogue_version
 from core.errors import Malformed
 
 LARGEST: Final = 4 << 20
+FORMAT: Final = "sonobank-device-rules-v1"
+_LONGEST_CODE: Final = 40
+_NOT_RULES: Final = "This is not a file of device rules that a site has exported."
 
 
 @dataclass(frozen=True)
@@ -38,4 +43,13 @@ def with_published(path: Path) -> Rules:
 
 
 def _published(content: bytes) -> tuple[Rule, ...]:
-    raise Malformed("This installation reads no rules of a site yet.")
+    try:
+        given = json.loads(content)
+        if given["format"] != FORMAT:
+            raise Malformed(_NOT_RULES)
+        return tuple(
+            rule_of(str(one["rule"])[:_LONGEST_CODE], int(one["version"]), Content.of(one["content"]))
+            for one in given["rules"]
+        )
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise Malformed(_NOT_RULES) from error

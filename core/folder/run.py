@@ -91,7 +91,7 @@ def run(places: Places, options: Options, tell: Callable[[Progress], None]) -> l
         try:
             with Sandbox(size=options.jobs) as decoders, texts.readers(options.jobs) as readers:
                 bench = Bench(
-                    places.out, places.work, linkage, options.rules, decoders, readers, passing_key(),
+                    places.out, places.work, linkage, options.rules, decoders, readers, options.jobs, passing_key(),
                     options.confirmed_by is not None, options.study_is_patient,
                 )  # fmt: skip
                 return _Run(bench, options, pool, tell).outcomes(list(walk(places.source)), places)

@@ -13,7 +13,8 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from core.deid.headers import DEVICE_CONFIRMED, METHOD, UNSEEN
+from core.deid.headers import METHOD
+from core.deid.marks import DEVICE_CONFIRMED, UNSEEN
 from core.deid.mask_rules import read_rule
 from core.deid.structure import faults
 from core.deid.text_judge import Finding, Kind
