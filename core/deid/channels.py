@@ -1,8 +1,12 @@
 """Looks for what rides inside coded frames beside their image: comments, application data, bytes behind the end."""
 
+from typing import Final
+
 from core.deid import j2k, jpeg_segments
 from core.dicom.codestream import JPEG_2000, JPEG_FAMILY
 from core.errors import Held
+
+HIDDEN: Final = "A frame carries something beside its image."
 
 
 def check_channels(data: bytes, transfer_syntax: str) -> None:
@@ -14,4 +18,4 @@ def check_channels(data: bytes, transfer_syntax: str) -> None:
     else:
         return
     if data.rstrip(b"\0") != plain.rstrip(b"\0"):
-        raise Held("A frame carries something beside its image.")
+        raise Held(HIDDEN)

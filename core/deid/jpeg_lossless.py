@@ -21,7 +21,8 @@ def encode(samples: Samples, bits: int) -> bytes:
     """(H, W) or (H, W, 3) samples of `bits` (2 to 16) as one interleaved scan with a Huffman table of its own.
 
     The stream holds SOF3, DHT and SOS and nothing else."""
-    rows, columns, count = *samples.shape[:2], samples.shape[2] if samples.ndim == 3 else 1
+    rows, columns = samples.shape[:2]
+    count = samples.shape[2] if samples.ndim == 3 else 1
     differences = _differences(samples.reshape(rows, columns, count), bits)
     counts = np.bincount(differences, minlength=1 << 16)
     table = _table(np.bincount(_SIZES, counts, 17))

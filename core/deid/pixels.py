@@ -7,8 +7,10 @@ from typing import Final
 import numpy as np
 
 from core.deid import j2k, j2k_lossy, jpeg, jpeg_segments, rle
+from core.deid.channels import HIDDEN
 from core.deid.lossless import JPEG_2000_LOSSLESS, JPEG_LOSSLESS_SV1, JPEG_LS_LOSSLESS, encode, native_syntax
 from core.deid.masks import Rect
+from core.dicom.advice import advice
 from core.dicom.codestream import DCT, JPEG_2000, JPEG_2000_LOSSY, JPEG_LOSSLESS, JPEG_LS, RLE, stream_header
 from core.dicom.display import Frame, decoded_photometric
 from core.dicom.frames import decode_stored
@@ -48,7 +50,7 @@ def output_syntax(fmt: PixelFormat, is_masked: bool = True) -> str:
     The syntax for lossy JPEG 2000 allows reversible streams as well (PS3.5 A.4.4), so it always stays."""
     syntax = fmt.transfer_syntax
     if syntax not in _SUPPORTED:
-        raise Held("Images in this transfer syntax cannot be masked.")
+        raise Held(advice(syntax))
     if syntax in NATIVE:
         return native_syntax(syntax)
     if syntax in DCT or syntax in JPEG_2000 or syntax == RLE or not is_masked:
@@ -189,4 +191,13 @@ def _cleaned(data: bytes, fmt: PixelFormat, original: Frame, is_lossy: bool | No
     decoded = decode_stored(new_data, new)
     if not np.array_equal(decoded, original):
         raise Held(_INEXACT)
+    if syntax in JPEG_2000 and any(_decodes_to(one, fmt, original) for one in j2k.shortened(new_data)):
+        raise Held(HIDDEN)
     return Masked(new_data, new, decoded, (), UNTOUCHED, is_lossy)
+
+
+def _decodes_to(data: bytes, fmt: PixelFormat, frame: Frame) -> bool:
+    try:
+        return np.array_equal(decode_stored(data, fmt), frame)
+    except Refused:
+        return False

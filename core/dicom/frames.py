@@ -9,9 +9,9 @@ import numpy as np
 import simplejpeg
 from numpy.typing import DTypeLike, NDArray
 from openjpeg.utils import decode as decode_j2k
-from pydicom.uid import UID
 from rle.utils import decode_pixel_data as decode_rle
 
+from core.dicom.advice import TWELVE_BITS, advice
 from core.dicom.codestream import DCT, JPEG_2000, JPEG_LOSSLESS, JPEG_LS, RLE, StreamHeader, check_stream
 from core.dicom.display import (
     Frame,
@@ -56,7 +56,7 @@ def decode_stored(data: bytes, fmt: PixelFormat) -> Frame:
     samples. Raises Refused for syntaxes without a decoder, for broken data and for a stream of another size."""
     decoder = _DECODERS.get(fmt.transfer_syntax)
     if decoder is None:
-        raise Refused(f"Images in {UID(fmt.transfer_syntax).name} are not supported.")
+        raise Refused(advice(fmt.transfer_syntax))
     header = None if fmt.transfer_syntax in NATIVE else check_stream(data, fmt, len(data))
     try:
         samples, bits = decoder(data, fmt, header)
@@ -116,7 +116,7 @@ def _decode_rle(data: bytes, fmt: PixelFormat, _: StreamHeader | None) -> tuple[
 
 def _decode_dct(data: bytes, fmt: PixelFormat, header: StreamHeader | None) -> tuple[Samples, int]:
     if header is None or header.precision != 8:
-        raise Refused("JPEG images with 12 bits are not supported.")
+        raise Refused(TWELVE_BITS)
     if fmt.samples == 3:
         if header.adobe_transform is not None:
             transform = min(header.adobe_transform, 1)

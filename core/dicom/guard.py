@@ -7,6 +7,7 @@ from typing import Final
 from pydicom.config import IGNORE
 from pydicom.uid import UID
 
+from core.dicom.advice import JPEG_XL, advice
 from core.dicom.walk import (
     ITEM,
     ITEM_END,
@@ -95,6 +96,8 @@ def _meta(reader: Pieces, size: int) -> tuple[str, int]:
         position = value + length
     if not syntax:
         raise Refused("The file does not name its transfer syntax.")
+    if advice(syntax) == JPEG_XL:  # a syntax that pydicom does not know
+        raise Refused(JPEG_XL)
     if syntax not in NATIVE and not _is_encapsulated(syntax):
         raise Refused("The file names a transfer syntax that is not known here.")
     return syntax, position

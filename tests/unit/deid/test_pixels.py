@@ -16,7 +16,7 @@ from pydicom.uid import UID
 from rle.utils import encode_pixel_data
 
 from core.deid.masks import Rect
-from core.deid.pixels import IN_PLACE, LOSSLESS, UNTOUCHED, mask_frame, output_syntax
+from core.deid.pixels import IN_PLACE, LOSSLESS, RECODED, UNTOUCHED, mask_frame, output_syntax
 from core.dicom.frames import decode_stored
 from core.dicom.pixel_format import PixelFormat
 from core.errors import Held, Refused
@@ -175,11 +175,37 @@ def test_jpeg_2000(photometric: str, samples: int, stored: int, new: str, black:
     assert b"OpenJPEG" in data and b"OpenJPEG" not in masked.data
 
 
-def test_lossy_jpeg_2000_becomes_lossless_and_stays_lossy() -> None:
-    form = fmt("1.2.840.10008.1.2.4.91", "YBR_ICT", 3)
+def smooth_j2k(ratio: float) -> tuple[bytes, PixelFormat]:
+    form = PixelFormat("1.2.840.10008.1.2.4.91", 120, 160, 3, 8, 8, 0, "YBR_ICT", 0, 1)
+    y, x = np.mgrid[0:120, 0:160]
+    array = np.stack([60 + x, 40 + y, 200 - x + y // 4], axis=2).clip(0, 255).astype(np.uint8)
+    array[40:44, 50:90] = 255
+    return bytes(encode_array(array, photometric_interpretation=1, compression_ratios=[ratio])), form
+
+
+def test_a_still_in_lossy_jpeg_2000_stays_so_small_and_nearly_the_same() -> None:
+    data, form = smooth_j2k(20)
+    masked = mask_frame(data, form, [Rect(0, 0, 160, 20), Rect(100, 60, 30, 20)])
+    assert masked.method == RECODED and masked.format == form and masked.is_lossy
+    assert len(masked.data) <= 1.05 * len(data)
+    before, after, area = decode_stored(data, form), masked.decoded, inside(form, masked.boxes)
+    mean = ((before[~area].astype(float) - after[~area]) ** 2).mean()
+    assert 10 * np.log10(255**2 / mean) >= 45
+    assert after[:20].max() <= 8 and after[60:80, 100:130].max() <= 8
+    assert np.array_equal(after, decode_stored(masked.data, masked.format))
+
+
+@pytest.mark.parametrize("frames", [1, 5])
+def test_what_cannot_stay_lossy_is_stored_without_loss_in_the_same_syntax(frames: int) -> None:
+    """Noise at a sixth of its size is far from 45 dB; the frames of a cine must all be stored in one way."""
+    form = fmt("1.2.840.10008.1.2.4.91", "YBR_ICT", 3, frames=frames)
     data = bytes(encode_array(values(form).astype(np.uint8), photometric_interpretation=1, compression_ratios=[6]))
+    if frames > 1:
+        data, form = smooth_j2k(20)
+        form = PixelFormat(**{**form.__dict__, "frames": frames})
     masked = mask_frame(data, form, RECTS)
-    assert (masked.format.transfer_syntax, masked.format.photometric, masked.is_lossy) == (J2K, "YBR_RCT", True)
+    lossless = PixelFormat(**{**form.__dict__, "photometric": "YBR_RCT"})
+    assert masked.format == lossless and masked.method == LOSSLESS and masked.is_lossy
     plain = mask_frame(data, form, [])
     assert plain.format == form and plain.is_lossy and b"OpenJPEG" not in plain.data
 
@@ -246,7 +272,59 @@ def test_a_palette_without_a_usable_black_is_held() -> None:
 
 
 def test_what_cannot_be_masked_is_held_with_a_reason() -> None:
-    with pytest.raises(Held, match="transfer syntax"):
+    with pytest.raises(Held, match=r"H\.264"):
         mask_frame(b"", fmt("1.2.840.10008.1.2.4.102", "YBR_PARTIAL_420", 3), RECTS)
     with pytest.raises(Refused):
         mask_frame(b"\xff\xd8\xff", fmt(BASELINE, "YBR_FULL_422", 3), RECTS)
+
+
+def patched(data: bytes, marker: int, offset: int, value: bytes) -> bytes:
+    """The stream with bytes of one segment's payload replaced."""
+    at = data.index(bytes((0xFF, marker))) + 4 + offset
+    return data[:at] + value + data[at + len(value) :]
+
+
+def test_jpeg_with_12_bits_says_what_to_do() -> None:
+    form = fmt("1.2.840.10008.1.2.4.51", "MONOCHROME2", bits=16, stored=12)
+    grey = BytesIO()
+    Image.fromarray(values(fmt(BASELINE, "MONOCHROME2")).astype(np.uint8)).save(grey, "JPEG")
+    with pytest.raises(Refused, match=r"12 bits .* uncompressed"):
+        mask_frame(patched(grey.getvalue(), 0xC0, 0, b"\x0c"), form, RECTS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: patched(data, 0xC0, 1, b"\0\0"),  # its height comes in a DNL segment behind the scan
+        lambda data: patched(data, 0xC0, 1, b"\0\0")[:-2] + b"\xff\xdc\x00\x04\x00\x28\xff\xd9",
+        lambda data: data.replace(b"\xff\xc0", b"\xff\xc9"),  # arithmetic coding
+        lambda data: data.replace(b"\xff\xc0", b"\xff\xc5"),  # hierarchical
+        lambda data: data.replace(b"\xff\xda", b"\xff\xdd\x00\x04\x00\x07\xff\xda"),  # restarts that are not there
+        lambda data: data[: len(data) // 2] + b"\xff\xd9",
+        lambda data: data[: len(data) // 2],
+    ],
+    ids=["no height", "DNL", "arithmetic", "hierarchical", "missing restarts", "cut", "cut before the end"],
+)
+def test_jpeg_that_does_not_decode_is_refused(change: Callable[[bytes], bytes]) -> None:
+    for rects in (RECTS, []):
+        with pytest.raises(Refused):
+            mask_frame(change(jpeg()), fmt(BASELINE, "YBR_FULL_422", 3), rects)
+
+
+@pytest.mark.parametrize("syntax", [BASELINE, "1.2.840.10008.1.2.4.51"])
+@pytest.mark.parametrize("sampling", ["411", "440"])
+def test_other_subsampling(syntax: str, sampling: str) -> None:
+    form = fmt(syntax, "YBR_FULL_422", 3)
+    data = simplejpeg.encode_jpeg(values(form).astype(np.uint8), 95, "RGB", sampling)
+    masked = mask_frame(data, form, [Rect(0, 0, 50, 7)])
+    before, after = (simplejpeg.decode_jpeg(one, "RGB", fastupsample=True) for one in (data, masked.data))
+    area = inside(form, masked.boxes)
+    assert masked.method == IN_PLACE and not after[:7].any() and np.array_equal(after[~area], before[~area])
+
+
+def test_extended_jpeg_is_spliced_as_baseline_is() -> None:
+    """SOF1 with 8 bits differs in nothing that the splice touches."""
+    form = fmt("1.2.840.10008.1.2.4.51", "YBR_FULL_422", 3)
+    data = jpeg(subsampling=1).replace(b"\xff\xc0", b"\xff\xc1")
+    masked = mask_frame(data, form, [Rect(0, 0, 50, 7)])
+    assert masked.method == IN_PLACE and masked.format == form and b"\xff\xc1" in masked.data

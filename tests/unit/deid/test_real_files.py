@@ -12,13 +12,14 @@ import pytest
 from core.deid import verify
 from core.deid.candidate import frame_bytes as candidate_frame
 from core.deid.masks import Rect
-from core.deid.pixels import IN_PLACE, mask_frame
+from core.deid.pixels import IN_PLACE, RECODED, mask_frame
 from core.dicom.facts import needles, read_identity
 from core.dicom.frames import decode_stored
 from core.dicom.part10 import frame_bytes, open_part10
 from core.errors import Held, Refused
 
 HELD = {"ExplVR_BigEnd", "JPEGLosslessP14SV1_3s_2f_u_08_08"}  # an institution or station named like its scanner
+KEPT = {"1.2.840.10008.1.2.2": "1.2.840.10008.1.2.1"}  # all but big endian comes back as it was
 JPEG = {"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"}
 
 
@@ -55,13 +56,18 @@ def test_outside_the_mask_nothing_changes(shared_file: Path) -> None:
         coded = frame_bytes(fp, source, number)
         masked = mask_frame(coded, fmt, rects, fill=3)
         before, after = decode_stored(coded, fmt), decode_stored(masked.data, masked.format)
+        is_recoded = masked.method == RECODED
         outside = np.ones((fmt.rows, fmt.columns), bool)
         ring = 1 if masked.method == IN_PLACE else 0
         for x0, y0, x1, y1 in masked.boxes:
             outside[max(y0 - ring, 0) : y1 + ring, max(x0 - ring, 0) : x1 + ring] = False
-        assert np.array_equal(before[outside], after[outside])
+        squares = (before[outside].astype(float) - after[outside]) ** 2
+        assert squares.mean() <= 255**2 / 10**4.5 if is_recoded else not squares.any()
+        assert len(masked.data) <= 1.05 * len(coded) and masked.format.transfer_syntax == KEPT.get(
+            fmt.transfer_syntax, fmt.transfer_syntax
+        )
         assert outside[-1].any() and (masked.method == IN_PLACE) == (fmt.transfer_syntax in JPEG)
-        assert len(np.unique(after[:13].reshape(-1, fmt.samples), axis=0)) == 1
+        assert is_recoded or len(np.unique(after[:13].reshape(-1, fmt.samples), axis=0)) == 1
 
 
 def test_black_is_black_to_another_decoder(shared_file: Path, release_file: Callable[..., Any]) -> None:
@@ -76,7 +82,7 @@ def test_black_is_black_to_another_decoder(shared_file: Path, release_file: Call
         raw = pydicom.pixels.apply_color_lut(raw, ds)
         assert raw[:20].max() <= max(int(raw.min()), 1)
     else:
-        assert not raw[:20].any()
+        assert raw[:20].max() <= (8 if RECODED in released.index.methods else 0)
 
 
 def test_malformed_files_are_refused_with_a_reason() -> None:

@@ -105,11 +105,15 @@ def test_jpeg_follows_the_stream_or_the_image_in_its_colours() -> None:
 @pytest.mark.parametrize(
     ("syntax", "words"),
     [
-        ("1.2.840.10008.1.2.4.102", "MPEG-4"),
-        ("1.2.840.10008.1.2.4.201", "High-Throughput JPEG 2000"),
+        ("1.2.840.10008.1.2.4.100", "MPEG-2 .* JPEG cine"),
+        ("1.2.840.10008.1.2.4.102", "H.264 .* JPEG cine"),
+        ("1.2.840.10008.1.2.4.107.1", "HEVC .* JPEG cine"),
+        ("1.2.840.10008.1.2.4.201", "HTJ2K .* JPEG 2000"),
+        ("1.2.840.10008.1.2.4.111", "JPEG XL .* uncompressed"),
+        ("1.2.840.10008.1.2.4.93", "transfer syntax"),
     ],
 )
-def test_other_syntaxes_are_refused_by_name(syntax: str, words: str) -> None:
+def test_other_syntaxes_are_refused_with_what_can_be_done(syntax: str, words: str) -> None:
     with pytest.raises(Refused, match=words):
         decode_stored(b"", fmt_of(syntax, GREY8))
 
