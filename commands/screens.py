@@ -26,6 +26,11 @@ _SETTLED_MS: Final = 1500
 _COLOURS: Final = 192  # grey pictures and flat pages: a palette is a third of the size
 
 
+_UNKNOWN: Final = (
+    "maker=Hakusan+Medical+Works&model=EchoView+300&columns=768&rows=576"  # the console that no rule knows
+)
+
+
 @dataclass(frozen=True)
 class Shot:
     """One picture: what it is called, whose it is, and the address; keys are pressed once the page is there."""
@@ -50,6 +55,7 @@ SHOTS: Final = (
     Shot("schedule", "site", "it", "/schedule"),
     Shot("peers", "site", "it", "/peers"),
     Shot("devices", "site", "curator", "/devices"),
+    Shot("device-rule", "site", "admin", f"/devices/rules/new?{_UNKNOWN}"),
     Shot("transfers", "site", "transfer", "/transfers"),
     Shot("transfer", "site", "transfer", "/transfers/{package}"),
     Shot("opt-outs", "site", "desk", "/opt-outs"),

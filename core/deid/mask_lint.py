@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -65,8 +66,9 @@ def _among(rule: Rule, rules: Sequence[Rule]) -> Iterator[Finding]:
         yield Finding(rule.line, rule.id, "double", "The same rule stands in the catalogue twice.")
 
 
-def _words(pattern: str) -> set[str]:
-    return {part.strip("~=^").casefold() for part in pattern.split("|")} - {""}
+@lru_cache(maxsize=4096)
+def _words(pattern: str) -> frozenset[str]:
+    return frozenset(part.strip("~=^").casefold() for part in pattern.split("|")) - {""}
 
 
 def _is_model(rule: Rule, rules: Sequence[Rule]) -> bool:
@@ -79,11 +81,13 @@ def _is_model(rule: Rule, rules: Sequence[Rule]) -> bool:
 
 def _is_slip(rule: Rule, other: Rule) -> bool:
     """The same model and rectangle width, and rows of the same digits in another order."""
-    if rule.problem or len(rule.rows) != 1 or len(other.rows) != 1 or not _words(rule.model) & _words(other.model):
+    if rule.problem or len(rule.rows) != 1 or len(other.rows) != 1:
         return False
     mine, theirs = str(min(rule.rows)), str(min(other.rows))
+    if mine in _STANDARD or theirs not in _STANDARD or sorted(mine) != sorted(theirs):
+        return False
     same_width = {rect.width for rect in rule.rects} & {rect.width for rect in other.rects}
-    return bool(same_width) and sorted(mine) == sorted(theirs) and mine not in _STANDARD and theirs in _STANDARD
+    return bool(same_width) and bool(_words(rule.model) & _words(other.model))
 
 
 def _at_odds(rule: Rule, rules: Sequence[Rule]) -> Iterator[Finding]:
@@ -107,22 +111,25 @@ def _at_odds(rule: Rule, rules: Sequence[Rule]) -> Iterator[Finding]:
 
 def _is_within(rule: Rule, other: Rule) -> bool:
     """Whether every image of `rule` is one of `other`, as far as their patterns show it."""
-    for mine, theirs in (
-        (rule.manufacturer, other.manufacturer),
-        (rule.model, other.model),
-        (rule.software, other.software),
-    ):
-        if theirs and mine != theirs and not (mine and all(_is_said(one, theirs) for one in alternatives(mine))):
-            return False
     for sizes, wider in ((rule.rows, other.rows), (rule.columns, other.columns)):
         if wider and not (sizes and sizes <= wider):
             return False
+    names = (
+        (rule.model, other.model),
+        (rule.manufacturer, other.manufacturer),
+        (rule.software, other.software),
+    )
+    if not all(not theirs or mine == theirs or _is_narrower(mine, theirs) for mine, theirs in names):
+        return False
     return not other.asks or set(other.asks.split(" & ")) <= set(rule.asks.split(" & "))
 
 
-def _is_said(one: str, pattern: str) -> bool:
-    """A text that one alternative asks for fits a wider pattern; an expression fits itself alone."""
-    return one in alternatives(pattern) if one[0] == "/" else fits(pattern, one.lstrip("~=^"))
+@lru_cache(maxsize=1 << 16)
+def _is_narrower(pattern: str, wider: str) -> bool:
+    """Whether the texts of all alternatives fit the wider pattern; an expression fits itself alone."""
+    return bool(pattern) and all(
+        one in alternatives(wider) if one[0] == "/" else fits(wider, one.lstrip("~=^")) for one in alternatives(pattern)
+    )
 
 
 def _adds_nothing(rule: Rule, other: Rule) -> bool:

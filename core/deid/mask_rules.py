@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
@@ -141,9 +141,10 @@ def _sizes(text: str) -> frozenset[int] | None:
     return frozenset(map(int, parts)) if all(part.isdecimal() for part in parts) else None
 
 
-def alternatives(pattern: str) -> Iterator[str]:
+@lru_cache(maxsize=4096)
+def alternatives(pattern: str) -> tuple[str, ...]:
     """What `|` separates; inside /…/ it belongs to the expression."""
-    yield from (found.strip() for found in re.findall(r"/(?:[^/])+/|[^|]+", pattern) if found.strip())
+    return tuple(found.strip() for found in re.findall(r"/(?:[^/])+/|[^|]+", pattern) if found.strip())
 
 
 def _pattern_problem(pattern: str) -> str:

@@ -38,7 +38,7 @@ class Queue:
 
 def queue_of(session: Session, actor: Actor, rule: DeviceRule) -> Queue:
     """The cases in curation with images of the rule's device, by number."""
-    found: dict[UUID, list[queries.Held]] = {}
+    found: dict[UUID, list[queries.HeldImage]] = {}
     for one in queries.held_of(session, [queries.content_of(rule)], actor):
         if one.case.state == CaseState.CURATING:
             found.setdefault(one.case.id, []).append(one)
@@ -47,7 +47,7 @@ def queue_of(session: Session, actor: Actor, rule: DeviceRule) -> Queue:
     return Queue(cases, *totals)
 
 
-def _waiting(held: Sequence[queries.Held]) -> Waiting:
+def _waiting(held: Sequence[queries.HeldImage]) -> Waiting:
     masks = [one.mask for one in held if one.mask is not None]
     confirmed = sum(mask.state == MaskState.CONFIRMED for mask in masks)
     ready = sum(mask.digest is not None and mask.state == MaskState.PROPOSED for mask in masks)

@@ -23,7 +23,7 @@ SAMPLES: Final = 12
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldImage:
     """An image whose bytes are here, with its present mask."""
 
     image: SiteImage
@@ -101,14 +101,18 @@ def versions_of(session: Session, rule_id: UUID) -> Sequence[tuple[DeviceRuleVer
 
 def newest(session: Session) -> Sequence[tuple[DeviceRule, DeviceRuleVersion]]:
     """Each published rule with the version that is in use."""
+    numbers = (
+        select(DeviceRuleVersion.rule_id, func.max(DeviceRuleVersion.number).label("number"))
+        .group_by(col(DeviceRuleVersion.rule_id))
+        .subquery()
+    )
     statement = (
         select(DeviceRule, DeviceRuleVersion)
         .join(DeviceRuleVersion, col(DeviceRuleVersion.rule_id) == DeviceRule.id)
+        .join(numbers, and_(numbers.c.rule_id == DeviceRule.id, numbers.c.number == DeviceRuleVersion.number))
         .where(DeviceRule.state == RuleState.PUBLISHED)
-        .distinct(col(DeviceRule.id))
-        .order_by(col(DeviceRule.id), col(DeviceRuleVersion.number).desc())
     )
-    return session.exec(statement).all()
+    return session.exec(statement.order_by(col(DeviceRule.id))).all()
 
 
 def rules_in_use(session: Session) -> tuple[Rule, ...]:
@@ -122,7 +126,7 @@ def rules_to_propose(session: Session) -> tuple[Rule, ...]:
     return rules_in_use(session)
 
 
-def held_of(session: Session, contents: Iterable[Content], actor: Actor | None = None) -> list[Held]:
+def held_of(session: Session, contents: Iterable[Content], actor: Actor | None = None) -> list[HeldImage]:
     """The held images of the devices that these rules name, whatever their size and software; as far as the actor's
     right to make rules goes, or all of them for the system (None). By case and image."""
     names = [rule_of("", 0, replace(one, software="", image_type="")) for one in contents]
@@ -135,18 +139,18 @@ def held_of(session: Session, contents: Iterable[Content], actor: Actor | None =
     return _held(session, or_(*wanted), actor) if wanted else []
 
 
-def held_device(session: Session, actor: Actor, maker: str, model: str, columns: int, rows: int) -> list[Held]:
+def held_device(session: Session, actor: Actor, maker: str, model: str, columns: int, rows: int) -> list[HeldImage]:
     """The held images of a device as the list of unknown ones names it; "" is what no file states."""
     names = (SiteImage.facts["manufacturer"].astext, SiteImage.facts["model"].astext)
     stated = [func.coalesce(name, "") == said for name, said in zip(names, (maker, model), strict=True)]
-    return _held(session, and_(*stated, SiteImage.columns == columns, SiteImage.rows == rows), actor)
+    return _held(session, and_(*stated, col(SiteImage.columns) == columns, col(SiteImage.rows) == rows), actor)
 
 
-def held_images(session: Session, image_ids: Sequence[UUID], actor: Actor | None = None) -> list[Held]:
+def held_images(session: Session, image_ids: Sequence[UUID], actor: Actor | None = None) -> list[HeldImage]:
     return _held(session, col(SiteImage.id).in_(image_ids), actor)
 
 
-def held_image(session: Session, actor: Actor, image_id: UUID) -> Held:
+def held_image(session: Session, actor: Actor, image_id: UUID) -> HeldImage:
     """Raises NotFound for an image that is not here or not of the actor's domains."""
     found = held_images(session, [image_id], actor)
     if not found:
@@ -154,7 +158,7 @@ def held_image(session: Session, actor: Actor, image_id: UUID) -> Held:
     return found[0]
 
 
-def _held(session: Session, chosen: ColumnElement[bool], actor: Actor | None) -> list[Held]:
+def _held(session: Session, chosen: ColumnElement[bool], actor: Actor | None) -> list[HeldImage]:
     statement = (
         select(SiteImage, SiteCase)
         .join(SiteCase, col(SiteCase.id) == SiteImage.case_id)
@@ -167,10 +171,10 @@ def _held(session: Session, chosen: ColumnElement[bool], actor: Actor | None) ->
     ids = [image.id for image, _ in found]
     present = select(ImageMask).where(col(ImageMask.image_id).in_(ids), ImageMask.state != MaskState.VOID)
     masks = {mask.image_id: mask for mask in session.exec(present.order_by(col(ImageMask.revision)))}
-    return [Held(image, case, masks.get(image.id)) for image, case in found]
+    return [HeldImage(image, case, masks.get(image.id)) for image, case in found]
 
 
-def kinds_of(held: Sequence[Held]) -> Kind:
+def kinds_of(held: Sequence[HeldImage]) -> Kind:
     software: dict[str, int] = {}
     types: dict[str, int] = {}
     sizes: dict[tuple[int, int], int] = {}
@@ -185,7 +189,7 @@ def kinds_of(held: Sequence[Held]) -> Kind:
     return Kind(*(sorted(one.items(), key=lambda item: -item[1]) for one in (software, types, sizes)))  # type: ignore[arg-type]
 
 
-def samples_of(held: Sequence[Held]) -> list[Held]:
+def samples_of(held: Sequence[HeldImage]) -> list[HeldImage]:
     """A few to draw on: of each kind of image one first, cines before stills."""
     seen: dict[object, int] = {}
     order = []

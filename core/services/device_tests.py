@@ -21,7 +21,7 @@ from core.models.devices import DeviceRule
 from core.node import SiteNode
 from core.permissions import Actor, Verb, check
 from core.queries import device_rules as queries
-from core.queries.device_rules import Held
+from core.queries.device_rules import HeldImage
 from core.services.decoding import PNG
 from core.services.facts import regions_of
 
@@ -39,7 +39,7 @@ class Verdict(StrEnum):
 class Trial:
     """One held image: what the rule says of it, and how much of its area would stay visible (0 to 1)."""
 
-    held: Held
+    held: HeldImage
     verdict: Verdict
     visible: float
     rects: tuple[Rect, ...]
@@ -47,7 +47,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Trials:
-    """Every held image of the device; those that need a look first. `counts` has each verdict, images and cases."""
+    """Every held image of the device; of those that the rule masks the most visible first. `counts` has each verdict, images and cases."""
 
     images: Sequence[Trial]
     counts: dict[str, int]
@@ -59,8 +59,8 @@ def trials(session: Session, actor: Actor, rule: DeviceRule) -> Trials:
     content = queries.content_of(rule)
     own, others = _rules(session, rule, content)
     found = [_trial(one, own, others) for one in queries.held_of(session, [content], actor)]
-    order = {verdict: place for place, verdict in enumerate((Verdict.SCALED, Verdict.COVERED, *Verdict))}
-    found.sort(key=lambda one: (order[one.verdict], -one.visible, one.held.case.number, one.held.image.number))
+    order = (Verdict.SCALED, Verdict.COVERED, Verdict.UNFIT, Verdict.OTHER_SIZE)
+    found.sort(key=lambda one: (order.index(one.verdict), -one.visible, one.held.case.number, one.held.image.number))
     counted = Counter(one.verdict.value for one in found)
     counts = {verdict.value: counted[verdict.value] for verdict in Verdict}
     counts |= {"images": len(found), "cases": len({one.held.case.id for one in found})}
@@ -74,8 +74,10 @@ def test(session: Session, actor: Actor, rule_id: UUID) -> DeviceRule:
     counts = trials(session, actor, rule).counts
     sha256 = queries.content_of(rule).sha256
     rule.tested = {**counts, "sha256": sha256}
-    detail: dict[str, str | int] = {name.replace("-", "_"): count for name, count in counts.items()}
-    audit.record(session, actor, "device-rule.test", rule.id, sha256=sha256, **detail)
+    audit.record(
+        session, actor, "device-rule.test", rule.id, sha256=sha256, images=counts["images"], waiting=counts["waiting"],
+        covered=counts[Verdict.COVERED], scaled=counts[Verdict.SCALED],
+    )  # fmt: skip
     return rule
 
 
@@ -85,7 +87,7 @@ def _rules(session: Session, rule: DeviceRule, content: Content) -> tuple[Rule, 
     return rule_of(rule.code, 0, content), (*others, *catalogue())
 
 
-def _trial(held: Held, own: Rule, others: tuple[Rule, ...]) -> Trial:
+def _trial(held: HeldImage, own: Rule, others: tuple[Rule, ...]) -> Trial:
     proposal = proposal_of(held, (own, *others))
     image = held.image
     is_size = (image.rows, image.columns) == (min(own.rows), min(own.columns))
@@ -97,11 +99,17 @@ def _trial(held: Held, own: Rule, others: tuple[Rule, ...]) -> Trial:
     return Trial(held, verdict, 1 - hidden / (image.rows * image.columns), proposal.rects)
 
 
-def proposal_of(held: Held, rules: tuple[Rule, ...]) -> Proposal:
+def proposal_of(held: HeldImage, rules: tuple[Rule, ...]) -> Proposal:
     return propose(DeviceFacts.of(held.image.facts), regions_of(held.image.facts), rules)
 
 
-def first_content(held: Held) -> dict[str, Any]:
+def outside_rects(held: HeldImage) -> list[list[int]]:
+    """What lies outside the ultrasound regions of an image; nothing where it has none."""
+    regions = regions_of(held.image.facts)
+    return [list(rect) for rect in proposal_of(held, ()).rects] if regions else []
+
+
+def first_content(held: HeldImage) -> dict[str, Any]:
     """What a form for a rule begins with: the device of this image, and what a person should look at first."""
     facts = DeviceFacts.of(held.image.facts)
     regions = regions_of(held.image.facts)

@@ -1,5 +1,6 @@
 """The wizard in which a privacy officer makes a mask rule: draw it on a held image, say for which images, try it, publish."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -14,7 +15,7 @@ from core.models.devices import DeviceRule, RuleState
 from core.permissions import Actor, Verb
 from core.queries import device_queue
 from core.queries import device_rules as queries
-from core.queries.device_rules import Held
+from core.queries.device_rules import HeldImage
 from core.services import device_rules, device_tests
 from core.services.device_tests import Verdict
 from web.deps import Fields, FormDep, SessionDep, may
@@ -170,7 +171,7 @@ def _sample(fields: Fields) -> UUID | None:
         raise Malformed("There is no such image.") from None
 
 
-def _sample_of(session: Session, actor: Actor, rule: DeviceRule, asked: UUID | None) -> Held | None:
+def _sample_of(session: Session, actor: Actor, rule: DeviceRule, asked: UUID | None) -> HeldImage | None:
     """The image that was asked for, else the one that the rule was drawn on, else any of the device and size."""
     held = {one.image.id: one for one in _of_size(session, actor, rule)}
     for image_id in (asked, rule.sample_image_id):
@@ -179,7 +180,7 @@ def _sample_of(session: Session, actor: Actor, rule: DeviceRule, asked: UUID | N
     return next(iter(queries.samples_of(list(held.values()))), None)
 
 
-def _of_size(session: Session, actor: Actor, rule: DeviceRule) -> list[Held]:
+def _of_size(session: Session, actor: Actor, rule: DeviceRule) -> list[HeldImage]:
     found = queries.held_of(session, [queries.content_of(rule)], actor)
     return [one for one in found if (one.image.rows, one.image.columns) == (rule.rows, rule.columns)]
 
@@ -202,19 +203,22 @@ def _again(
 
 def _editor(
     request: Request, session: Session, actor: Actor, rule: DeviceRule | None, typed: Mapping[str, Any],
-    chosen: Held | None, problem: AppError | None = None,
+    chosen: HeldImage | None, problem: AppError | None = None,
 ) -> Response:  # fmt: skip
-    held: Sequence[Held] = []
+    held: Sequence[HeldImage] = []
     if chosen is not None:
         facts, image = chosen.image.facts, chosen.image
         names = (facts.get("manufacturer") or "", facts.get("model") or "")
         held = queries.held_device(session, actor, *names, image.columns, image.rows)
+    shown = [*queries.samples_of(held), *([chosen] if chosen else [])]
+    outside = {one.image.id: json.dumps(device_tests.outside_rects(one)) for one in shown}
     values = {
         "actor": actor,
         "rule": rule,
         "typed": typed,
         "chosen": chosen,
         "samples": queries.samples_of(held),
+        "outside": outside,
         "kind": queries.kinds_of(held),
         "versions": queries.versions_of(session, rule.id) if rule else [],
         "problem": problem.message if problem else None,

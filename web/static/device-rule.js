@@ -12,6 +12,7 @@ class Drawing {
   items = [];
   #made = 0;
   #image = $("stage").dataset.image;
+  #outside = JSON.parse($("stage").dataset.outside);
   #wanted = 0;
 
   constructor() {
@@ -26,8 +27,11 @@ class Drawing {
     this.template.classList.remove("spare");
     for (const element of document.querySelectorAll(".scripted")) element.removeAttribute("hidden");
     this.stage.take(size);
+    for (const row of document.querySelectorAll("#rects .spare:not(:last-child)")) if (![...row.querySelectorAll("input")].some((cell) => cell.value)) row.remove();
     this.read();
+    this.#cover();
     this.boxes.use("draw");
+    $("outside").addEventListener("change", () => this.#cover());
     $("rects").addEventListener("input", () => this.read());
     $("rect-add").addEventListener("click", () => this.add({ x: 0, y: 0, width: size.columns, height: Math.max(2, Math.round(size.rows / 10)) }));
     $("rect-remove").addEventListener("click", () => this.remove(this.items.find((one) => one.key === this.boxes.selected)));
@@ -100,6 +104,11 @@ class Drawing {
 
   // The picture
 
+  /** What goes because it lies outside the regions of the image on the stage. */
+  #cover() {
+    this.stage.hatch($("outside").checked ? this.#outside : []);
+  }
+
   async show() {
     const frame = Number($("frame").value);
     const frames = Number($("frame").max);
@@ -121,6 +130,8 @@ class Drawing {
     for (const one of $("samples").querySelectorAll("[data-sample]")) one.removeAttribute("aria-current");
     link.setAttribute("aria-current", "true");
     this.#image = $("sample").value = link.dataset.sample;
+    this.#outside = JSON.parse(link.dataset.outside);
+    this.#cover();
     $("frame").max = link.dataset.frames;
     $("frame").value = "1";
     this.show();
