@@ -25,11 +25,13 @@ DRAWINGS: Final = ("smooth", "bitmap", "plain")
 PLACES: Final = ("banner", "banner", "speckle")
 MEASURED: Final = (
     "+ Dist {a} mm|1 D {a} mm|D1 {a} cm|HR {n} bpm|MI {m}|TIs {t}|Gn {n}|2D|C5-1|Frq {f} MHz|DR {n}|{f} cm|FR {n}Hz|AO% 100|"
-    "Vol {a} ml|E/A {m}|Vmax {n} cm/s|S/A 2/1|Map F/0|Gen THI|PRF {f} kHz|WF 60Hz|Liver|RT Kidney|GB|Area {a} cm2|RI 0.{n}|SV {m} mm|Long Axis|Sag"
-).split("|")  # fmt: skip
+    "Vol {a} ml|E/A {m}|Vmax {n} cm/s|S/A 2/1|Map F/0|Gen THI|PRF {f} kHz|WF 60Hz|Liver|RT Kidney|GB|Area {a} cm2|RI 0.{n}|"
+    "SV {m} mm|Long Axis|Sag"
+).split("|")
 MEASURED_JA: Final = (
-    "距離 {a} mm|肝臓|胆嚢|右葉|計測 {a} mm|左葉 {a} cm|深度 {f} cm|右腎|甲状腺|門脈|乳房 右|面積 {a} cm2|心拍数 {n}|長軸|HR {n} bpm|+ Dist {a} mm|MI {m}|Gn {n}"
-).split("|")  # fmt: skip
+    "距離 {a} mm|肝臓|胆嚢|右葉|計測 {a} mm|左葉 {a} cm|深度 {f} cm|右腎|甲状腺|門脈|乳房 右|面積 {a} cm2|心拍数 {n}|長軸|"
+    "HR {n} bpm|+ Dist {a} mm|MI {m}|Gn {n}"
+).split("|")
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,6 @@ def banner(seed: int, number: int) -> Banner:
     banner_rows = max([layout.banner, *(one.box[3] + 3 for one in sheet.written if one.box[1] < 4 + 2 * pitch)])
     if place == "speckle":
         name = values["name"][int(rng.integers(len(values["name"])))]
-        x, y = (int(rng.uniform(low, high)) for low, high in ((0.35, 0.5), (0.45, 0.8)))
         x, y = int(layout.columns * rng.uniform(0.34, 0.5)), int(layout.rows * rng.uniform(0.4, 0.75))
         sheet.write("name", name, x, y, size, (250, 250, 250))
     _measure(rng, sheet, layout, size, script)
@@ -239,13 +240,6 @@ def _measure(rng: np.random.Generator, sheet: _Sheet, layout: Layout, size: int,
         shade = (235, 235, 235) if row % 3 else (240, 190, 70)
         x = 6 if row < 6 else int(layout.columns * 0.02)
         y = top + row * round(size * 1.5) if row < 6 else layout.rows - (11 - row) * round(size * 1.5) - 8
-        if not any(
-            one.box[1] < y + size + 4 and y < one.box[3] + 4 and one.box[0] < columns_of(layout)
-            for one in sheet.written
-        ):
+        left = [one.box for one in sheet.written if one.box[0] < layout.columns // 4]
+        if not any(box[1] < y + size + 4 and y < box[3] + 4 for box in left):
             sheet.write("measure", text, x, y, size, shade)
-
-
-def columns_of(layout: Layout) -> int:
-    """How far to the right a setting may reach before it meets what stands in the picture."""
-    return layout.columns // 4

@@ -158,7 +158,8 @@ def _by_tile(hits: Bytes) -> NDArray[np.int32]:
         hits, 0, rows * TILE - hits.shape[0], 0, columns * TILE - hits.shape[1], cv2.BORDER_CONSTANT
     )
     means = cv2.resize(padded, (columns, rows), interpolation=cv2.INTER_AREA)
-    return np.rint(np.asarray(means, np.float32) * (TILE * TILE / 255)).astype(np.int32)
+    counts: NDArray[np.int32] = np.rint(np.asarray(means, np.float32) * (TILE * TILE / 255)).astype(np.int32)
+    return counts
 
 
 def _joined(boxes: list[Box]) -> list[Box]:

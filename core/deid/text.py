@@ -32,11 +32,15 @@ _GROW = 1.6  # regions come out shrunk: area x this / perimeter is put back on e
 _LINE = 48  # rows of a line as the recogniser was trained
 _WIDEST_LINE = 2400
 _BATCH = 6
+_SURE = 0.7  # the highest of the thresholds
+_SLANT, _FULL = 40, 0.4  # a region wider and higher than this, of which less than this part is filled, is no line
+_TALLEST = 40  # pixels of the frame: higher and wider than this before it is grown is no line either
+_LEAST = 6
 _WHOLE = 0.6  # of the frame: a box over more than this is no text
 _BORDER = 12  # pixels round a crop: text at its very edge is else missed
 _TILE = 16
 _EDGE = 20  # least step between neighbours, of 255, that a letter could make
-_SMALL = 160_000  # pixels: areas up to this are looked at in twice their size
+_SCALES = ((160_000, 2.0), (500_000, 1.5), (math.inf, 1.0))  # pixels of an area, and how much larger it is looked at
 
 
 @dataclass(frozen=True)
@@ -79,16 +83,16 @@ class TextReader:
 
     def _find(self, rgb: Rgb, part: Box) -> list[Box]:
         x0, y0, x1, y1 = part
-        scale = 2 if _size(part) <= _SMALL else 1
+        scale = next(scale for most, scale in _SCALES if _size(part) <= most)
         crop = _stretched(rgb[y0:y1, x0:x1])
         if scale != 1:
             crop = np.asarray(cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), np.uint8)
         height, width = crop.shape[:2]
         right, bottom = -(width + 2 * _BORDER) % 32 + _BORDER, -(height + 2 * _BORDER) % 32 + _BORDER
-        padded = cv2.copyMakeBorder(crop, _BORDER, bottom, _BORDER, right, cv2.BORDER_REPLICATE)
+        padded = np.asarray(cv2.copyMakeBorder(crop, _BORDER, bottom, _BORDER, right, cv2.BORDER_REPLICATE), np.uint8)
         chances = self._detector.run(None, {"x": _normalised(padded)[None]})[0][0, 0]
         found = []
-        for left, top, right_end, bottom_end in _regions(np.asarray(chances, np.float32)):
+        for left, top, right_end, bottom_end in _regions(np.asarray(chances, np.float32), _TALLEST * scale):
             box = (
                 max(x0 + math.floor((left - _BORDER) / scale), x0),
                 max(y0 + math.floor((top - _BORDER) / scale), y0),
@@ -197,19 +201,34 @@ def _normalised(rgb: Rgb) -> Plane:
     return np.ascontiguousarray(rgb[:, :, ::-1].transpose(2, 0, 1), np.float32) / np.float32(127.5) - np.float32(1)
 
 
-def _regions(chances: Plane) -> Iterator[tuple[float, float, float, float]]:
-    """x0, y0, x1, y1 of every region of text in the detector's (H, W) answer, grown to the size of the letters."""
-    mask = cv2.dilate((chances > _PIXEL).astype(np.uint8), np.ones((2, 2), np.uint8))
+def _regions(chances: Plane, tallest: float, threshold: float = _PIXEL) -> Iterator[tuple[float, float, float, float]]:
+    """x0, y0, x1, y1 of every region of text in the detector's (H, W) answer, grown to the size of the letters.
+
+    The slanting side of a sector and its dark corners come out as regions that no line of letters can be: such a one is
+    looked at again with a higher threshold, for writing that touches it, and else left out."""
+    mask = cv2.dilate((chances > threshold).astype(np.uint8), np.ones((2, 2), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     for number in range(1, count):
-        x, y, width, height = (int(value) for value in stats[number, :4])
+        x, y, width, height, size = (int(value) for value in stats[number])
         if min(width, height) < 3:
             continue
         inside = labels[y : y + height, x : x + width] == number
-        if float(chances[y : y + height, x : x + width][inside].mean()) < _REGION:
+        part = chances[y : y + height, x : x + width]
+        if min(width, height) > tallest or (min(width, height) > _SLANT and size < _FULL * width * height):
+            if threshold < _SURE:
+                within = np.where(inside, part, np.float32(0))
+                for left, top, right, bottom in _regions(within, tallest, threshold + 0.2):
+                    yield x + left, y + top, x + right, y + bottom
+            continue
+        if float(part[inside].mean()) < _REGION or (threshold > _PIXEL and not _is_line(width, height, size)):
             continue
         grow = _GROW * width * height / (2 * (width + height))
         yield x - grow, y - grow, x + width + grow, y + height + grow
+
+
+def _is_line(width: int, height: int, size: int) -> bool:
+    """Whether a piece of a region that was no line of letters may be one: long, level and filled."""
+    return min(width, height) >= _LEAST and width >= 1.5 * height and size >= 0.6 * width * height
 
 
 def _line(rgb: Rgb, box: Box) -> Rgb:

@@ -11,6 +11,8 @@ from core.deid.text_words import Look, look
 
 _UNREAD: Final = 0.6
 _INSIDE: Final = 0.5
+_LONG: Final = 1.8  # times its height
+_TOUCH: Final = 3  # pixels
 _LOOKS: Final = {Look.DATE: "date", Look.TIME: "time", Look.PLACE: "institution", Look.NUMBER: "number"}
 
 
@@ -26,7 +28,7 @@ class Kind(StrEnum):
 class Finding:
     """What was found where; `what` is a word of a fixed list, never what was read, so that it can be kept in the clear.
 
-    name, id, birth-date, date, time, institution, operator, accession, prompt, number, unread, unknown-words, label."""
+    name, id, birth-date, date, time, institution, operator, accession, prompt, number, cut, unread, unknown-words, label, mark."""
 
     frame: int
     box: Box
@@ -57,6 +59,8 @@ def judge(
 def _finding(text: Text, known: Identifiers, kept_boxes: Sequence[Sequence[int]] | None) -> Finding:
     is_inside = kept_boxes is None or any(_is_in(text.box, box) for box in kept_boxes)
     kind, what = _judged(text, known)
+    if is_inside and kind is Kind.QUESTION and _is_cut(text.box, kept_boxes or ()):
+        kind, what = Kind.IDENTIFIER, "cut"
     if not is_inside and kind is not Kind.IDENTIFIER and what != "mark":
         kind = Kind.QUESTION if what == "unread" else Kind.IDENTIFIER
     return Finding(text.frame, text.box, kind, what)
@@ -73,8 +77,23 @@ def _judged(text: Text, known: Identifiers) -> tuple[Kind, str]:
     if shown is Look.PROMPT:
         return Kind.IDENTIFIER, "prompt"
     if text.score < _UNREAD or not text.words:
-        return Kind.QUESTION, "unread"
+        return (Kind.QUESTION, "unread") if _may_be_words(text) else (Kind.LABEL, "mark")
     return Kind.QUESTION, "unknown-words"
+
+
+def _may_be_words(text: Text) -> bool:
+    """Whether what could not be read is long enough for a name or a number; a blot, an arrow or a cross is not."""
+    x0, y0, x1, y1 = text.box
+    return x1 - x0 >= _LONG * (y1 - y0) or sum(letter.isalnum() for letter in text.words) > 2
+
+
+def _is_cut(box: Box, kept_boxes: Sequence[Sequence[int]]) -> bool:
+    """Whether a text touches the edge of what is kept: it goes on under the mask, and the mask is to cover it."""
+    for x0, y0, x1, y1 in kept_boxes:
+        near = (box[0] - x0, box[1] - y0, x1 - box[2], y1 - box[3])
+        if _is_in(box, (x0, y0, x1, y1)) and any(abs(gap) <= _TOUCH for gap in near):
+            return True
+    return False
 
 
 def _is_in(box: Box, area: Sequence[int]) -> bool:

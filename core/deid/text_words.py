@@ -18,6 +18,8 @@ _NUMBER_RUN: Final = re.compile(r"\d(?:[\s-]?\d){5,}")
 _MEASURE: Final = re.compile(
     r"^[\W_]*(?:[a-z]{0,6}[\W_]*)?[<>~=+±x×:≤≥-]*\d{1,4}(?:[.,]\d{1,3})?[\W_]*(?:[a-z%°µ²³/]{1,6}\d?)?[\W_]*$"
 )
+_STUB: Final = 3
+_NEARLY: Final = 6
 _HALVES: Final = 3  # least letters of a half where two words stand without a space
 
 
@@ -71,7 +73,14 @@ def is_label(words: str) -> bool:
     text = plain(words)
     if _MEASURE.match(text) and _is_known_measure(text):
         return True
-    return all(map(_is_known, _WORD.findall(text.replace("'", ""))))
+    found = _WORD.findall(text.replace("'", ""))
+    strange = [word for word in found if not _is_known(word)]
+    if not strange:
+        return True
+    # a unit or a setting that lost a letter: short, and beside a number and a word of the list
+    has_number = any(word[0].isdigit() for word in found)
+    has_word = any(len(word) > 1 and not word[0].isdigit() and _is_known(word) for word in found)
+    return has_number and has_word and all(word.isascii() and len(word) <= _STUB for word in strange)
 
 
 def _is_known_measure(text: str) -> bool:
@@ -87,7 +96,17 @@ def _is_known(word: str) -> bool:
         return True
     if not word.isascii():
         return _splits(word, 1)
-    return len(word) > 2 * _HALVES - 1 and _splits(word, _HALVES)
+    if len(word) < 2 * _HALVES - 1:
+        return False
+    return _splits(word, _HALVES) or (len(word) > 5 and word[:2] in known and word[2:] in known) or _is_misread(word)
+
+
+def _is_misread(word: str) -> bool:
+    """One letter from a word of the list of the same length: only longer words, since short ones are also names."""
+    if len(word) < _NEARLY:
+        return False
+    same = (other for other in _list("us_words.txt") if len(other) == len(word))
+    return any(sum(one != two for one, two in zip(word, other, strict=True)) == 1 for other in same)
 
 
 def _splits(word: str, shortest: int) -> bool:
