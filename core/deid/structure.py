@@ -7,8 +7,8 @@ from pydicom.dataset import Dataset
 
 from core.deid import profile, values
 from core.deid.headers import SOP_CLASSES
-from core.deid.marks import MARKS
 from core.deid.pseudonyms import is_standard_uid
+from core.deid.unseen import MARKS
 from core.dicom.part10 import Part10
 from core.errors import Held
 
@@ -36,6 +36,8 @@ def faults(part10: Part10, *, is_candidate: bool = False) -> list[str]:
     """Every attribute that is wrong, once, in the order of the file."""
     dataset = part10.dataset
     found = [f"file meta {tag}" for tag in part10.file_meta.keys() if int(tag) not in _META]  # noqa: SIM118
+    if bool(MARKS & {str(one) for one in values.parts(dataset.get("DeidentificationMethod"))}) != is_candidate:
+        found.append("DeidentificationMethod")
     found += _walked(dataset)
     found += [keyword for keyword, value in _STATED.items() if str(dataset.get(keyword)) != value]
     if str(dataset.get("SOPClassUID")) not in SOP_CLASSES:
@@ -48,8 +50,6 @@ def faults(part10: Part10, *, is_candidate: bool = False) -> list[str]:
         found.append("PatientID")
     if str(part10.file_meta.get("MediaStorageSOPInstanceUID")) != str(dataset.get("SOPInstanceUID")):
         found.append("MediaStorageSOPInstanceUID")
-    if bool(MARKS & {str(one) for one in values.parts(dataset.get("DeidentificationMethod"))}) != is_candidate:
-        found.append("DeidentificationMethod")
     if part10.trailing_bytes:
         found.append("bytes after the last element")
     codes = {str(item.get("CodeValue")) for item in dataset.get("DeidentificationMethodCodeSequence") or ()}

@@ -14,9 +14,9 @@ from pydicom.valuerep import PersonName
 from core.deid import profile, values
 from core.deid.channels import check_channels
 from core.deid.headers import METHOD
-from core.deid.marks import MARKS
 from core.deid.search import Search
 from core.deid.structure import check_structure
+from core.deid.unseen import MARKS
 from core.dicom.guard import Layout, check, encoding_of
 from core.dicom.part10 import Part10, frame_bytes, open_part10
 from core.dicom.pixel_format import PixelFormat

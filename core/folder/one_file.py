@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final
 
 from pydicom.dataset import Dataset
 
-from core.deid import headers, marks, verify
+from core.deid import headers, unseen, verify
 from core.deid.candidate import Index, Writer, plan
 from core.deid.candidate_frames import masked_frames
 from core.deid.masks import MOST_RECTS, DeviceFacts, Proposal, Rect, kept_regions, propose
@@ -124,7 +124,7 @@ def make(bench: Bench, fp: BinaryIO, size: int, content: bytes) -> dict[str, Any
     with Draft(bench.work, bench.draft_key) as stream, Draft(bench.work, bench.draft_key) as file:
         masked = _masked(bench, source, stream)
         is_sure = masked.proposal.rule_id is not None and not masked.proposal.must_look and masked.was_silent
-        mark = marks.DEVICE_CONFIRMED if is_sure and bench.is_confirmed else marks.UNSEEN
+        mark = unseen.DEVICE_CONFIRMED if is_sure and bench.is_confirmed else unseen.UNSEEN
         header = _header(bench, source, masked, mark)
         with stream.opened() as (pixels, _):
             file.fill(build_file(header, pixels, masked.index))
@@ -141,7 +141,7 @@ def make(bench: Bench, fp: BinaryIO, size: int, content: bytes) -> dict[str, Any
         "rule_version": masked.proposal.rule_version,
         "masks": [list(rect) for rect in masked.rects],
         "is_sure": is_sure,
-        "is_confirmed": mark == marks.DEVICE_CONFIRMED,
+        "is_confirmed": mark == unseen.DEVICE_CONFIRMED,
         "uids": _uids(part10.dataset, header),
     }
 

@@ -17,8 +17,8 @@ import pytest
 from pydicom import dcmread
 
 from core.deid.headers import METHOD
-from core.deid.marks import DEVICE_CONFIRMED, UNSEEN
 from core.deid.structure import faults
+from core.deid.unseen import DEVICE_CONFIRMED, UNSEEN
 from core.dicom.display import Frame
 from core.dicom.facts import read_identity
 from core.dicom.frames import decode_stored

@@ -14,10 +14,10 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from core.deid.headers import METHOD
-from core.deid.marks import DEVICE_CONFIRMED, UNSEEN
 from core.deid.mask_rules import read_rule
 from core.deid.structure import faults
 from core.deid.text_judge import Finding, Kind
+from core.deid.unseen import DEVICE_CONFIRMED, UNSEEN
 from core.dicom.part10 import open_part10
 from core.errors import Unavailable
 from core.folder import confirmations, one_file, run
