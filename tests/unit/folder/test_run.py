@@ -29,7 +29,10 @@ from core.folder.texts import Seen
 from tests.rawsearch import hits
 from tests.unit.deid import conftest as made
 
-CX50 = {"manufacturer_rule": "Philips", "model_rule": "CX50", "rects_x_y_w_h": "(0,0,64,10)", "action": "blank"}
+CX50 = {
+    "manufacturer_rule": "Philips", "model_rule": "CX50", "rows_rule": "48", "columns_rule": "64",
+    "rects_x_y_w_h": "(0,0,64,10)", "action": "blank",
+}  # fmt: skip
 KNOWN = Rules((read_rule(CX50, 1),), "1")
 UNKNOWN = Rules((), "0")
 SILENT = Seen((), ())
@@ -210,7 +213,7 @@ def test_known_devices_are_confirmed_once_and_say_so(folder: Folder) -> None:
     folder.add("a")
     folder.add("b", SOPInstanceUID="1.2.3.9")
     folder.run()
-    outcomes = folder.run(confirmed_by="Suzuki Ichiro")
+    outcomes = folder.run(confirmed_by="Suzuki Ichiro")  # at this size: a rule for any size is not sure enough
     assert all(one.is_confirmed and one.is_new for one in outcomes.values())
     for name in folder.written():
         assert list(dcmread(folder.places.out / name).DeidentificationMethod) == [METHOD, DEVICE_CONFIRMED]
