@@ -30,9 +30,10 @@ BANNERS: Final = 144
 def measure(rounds: int) -> dict[str, Any]:
     """Everything, one after the other, so that nothing measured disturbs another; raw samples and their medians."""
     result: dict[str, Any] = {"when": time.strftime("%F %T"), "rounds": rounds, "cores": len(os.sched_getaffinity(0))}
-    result["headers"] = _part("commands.bench_headers", "headers")(rounds)
+    with tempfile.TemporaryDirectory() as scratch:
+        result["headers"] = _part("commands.bench_headers", "bench_headers")(rounds, Path(scratch))
     result["pixels"] = _part("commands.bench_pixels", "pixels")(rounds)
-    result["text"] = _part("commands.bench_text", "banners")(BANNERS, 1)
+    result["text"] = _part("commands.bench_text", "banners")(BANNERS, 1, result["cores"])
     result["folder"] = folder(rounds)
     result["long_cine"] = long_cine()
     return result

@@ -18,10 +18,12 @@ from core.folder.linkage import Linkage
 from core.folder.one_file import Bench, Status, make, opened
 from core.folder.places import Places
 from core.folder.rules import Rules
-from core.folder.walk import Found, Unchanged, walk
-from core.sandbox import Sandbox
+from core.folder.walk import CHANGED, UNREADABLE, Found, Unchanged, walk
+from core.sandbox import CLOSING, UNSAFE, Sandbox
 
 ODD: Final = "The file cannot be worked on: its values are not as they should be."
+# What may be otherwise the next time, such as a child that was killed with the run: tried again then.
+_PASSING: Final = frozenset({UNSAFE, CLOSING, CHANGED, UNREADABLE})
 _AHEAD: Final = 4
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
@@ -190,7 +192,8 @@ class _Run:
         except PARSER_ERRORS:
             record = {"status": Status.REFUSED, "reason": ODD}
         record["recipe"] = self._options.recipe
-        linkage.remember(looked.content, record)
+        if record["reason"] not in _PASSING:
+            linkage.remember(looked.content, record)
         return record
 
 

@@ -1,5 +1,6 @@
 """Reads what is still written in a candidate's frames, and says what of it must go and what is a person's question."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -14,6 +15,7 @@ from core.dicom.facts import InstanceIdentity
 from core.sandbox import Sandbox
 
 READER: Final = "text-1"  # raised with everything that could make a reading come out otherwise
+_ROOM: Final = 1 << 30  # bytes of the machine for each reader, which takes about half of it
 _BATCH_FRAMES: Final = 16
 _BATCH_BYTES: Final = 24 << 20  # of decoded samples
 _Box = tuple[int, int, int, int]
@@ -39,8 +41,9 @@ class Seen:
 
 @contextmanager
 def readers(size: int) -> Iterator[Sandbox]:
-    """The children that read, for the time of a run."""
-    with Sandbox(size=size, memory_bytes=TEXT_MEMORY, wall_seconds=TEXT_SECONDS) as pool:
+    """The children that read, for the time of a run: as many as the memory of the machine has room for, at most `size`."""
+    room = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _ROOM
+    with Sandbox(size=max(1, min(size, room)), memory_bytes=TEXT_MEMORY, wall_seconds=TEXT_SECONDS) as pool:
         yield pool
 
 

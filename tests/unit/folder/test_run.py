@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from pydicom import dcmread
@@ -19,13 +19,14 @@ from core.deid.structure import faults
 from core.deid.text_judge import Finding, Kind
 from core.deid.unseen import DEVICE_CONFIRMED, UNSEEN
 from core.dicom.part10 import open_part10
-from core.errors import Unavailable
+from core.errors import Refused, Unavailable
 from core.folder import confirmations, one_file, run
 from core.folder.one_file import NO_RULE, NOT_SILENT, QUESTION, STILL_THERE, Status
 from core.folder.places import Places
 from core.folder.rules import Rules
 from core.folder.run import Options, Outcome
 from core.folder.texts import Seen
+from core.sandbox import UNSAFE
 from tests.rawsearch import hits
 from tests.unit.deid import conftest as made
 
@@ -229,6 +230,24 @@ def test_a_confirmation_that_was_never_logged_does_not_stand(folder: Folder, mon
     monkeypatch.setattr(run.confirmations, "confirm", lambda *_: None)
     assert folder.run(confirmed_by="Suzuki")["a"].is_confirmed
     assert not folder.run()["a"].is_confirmed
+
+
+def test_a_child_that_died_is_tried_again_and_a_judgement_is_not(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.add("a")
+    with monkeypatch.context() as patch:
+        patch.setattr(InProcess, "call", died)
+        assert folder.run()["a"].reason == UNSAFE
+    assert folder.run()["a"].status == Status.CANDIDATE
+    folder.add("b", SOPInstanceUID="1.2.3.9", SequenceOfUltrasoundRegions=[])
+    assert folder.run(UNKNOWN)["b"].reason == NO_RULE
+    monkeypatch.setattr(run, "make", died)
+    assert folder.run(UNKNOWN)["b"].reason == NO_RULE
+
+
+def died(*_: object) -> NoReturn:
+    raise Refused(UNSAFE)
 
 
 def test_a_full_disk_stops_the_run_and_leaves_no_part(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
