@@ -112,7 +112,7 @@ def test_a_surname_of_one_kanji_is_looked_for() -> None:
         ("MEDISTIM", False),
         ("Ver", True),
         ("VeriQ Clinic", True),
-        ("Medistim Hospital", True),
+        ("Medistim Ward", True),
     ],
 )
 def test_a_place_called_like_its_device_is_no_place(place: str, is_one: bool) -> None:
