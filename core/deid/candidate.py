@@ -167,8 +167,8 @@ def overlay_hash(frame: Frame, boxes: Sequence[Sequence[int]]) -> str:
     return found.hexdigest()
 
 
-def _little_endian(frame: Frame) -> Frame:
-    return np.ascontiguousarray(frame, frame.dtype.newbyteorder("<"))
+def _little_endian(frame: Frame) -> memoryview:
+    return np.ascontiguousarray(frame, frame.dtype.newbyteorder("<")).data
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
 from core.deid.candidate import MaskedFrame, Plan
+from core.dicom.codestream import DCT
+from core.dicom.guard import NATIVE
 from core.dicom.pixel_format import PixelFormat
 
 _TARGET: Final = "core.deid.candidate:sandboxed_mask"
 _BATCH_FRAMES: Final = 16
-_BATCH_BYTES: Final = 24 << 20  # of decoded samples
+_BATCH_BYTES: Final = 12 << 20  # of decoded samples
+_SLOW_BATCH_BYTES: Final = 2 << 20  # where a frame is encoded anew: a call must end in time on a busy machine too
 
 
 class Caller(Protocol):
@@ -41,7 +44,8 @@ def masked_frames(sandbox: Caller, frames: Iterable[bytes], plan: Plan, workers:
 
 
 def _batches(frames: Iterable[bytes], fmt: PixelFormat) -> Iterator[list[bytes]]:
-    most = min(max(_BATCH_BYTES // fmt.frame_bytes, 1), _BATCH_FRAMES)
+    is_quick = fmt.transfer_syntax in DCT or fmt.transfer_syntax in NATIVE
+    most = min(max((_BATCH_BYTES if is_quick else _SLOW_BATCH_BYTES) // fmt.frame_bytes, 1), _BATCH_FRAMES)
     batch: list[bytes] = []
     for frame in frames:
         batch.append(frame)

@@ -25,7 +25,7 @@ def encode(samples: Samples, bits: int) -> bytes:
     count = samples.shape[2] if samples.ndim == 3 else 1
     differences = _differences(samples.reshape(rows, columns, count), bits)
     counts = np.bincount(differences, minlength=1 << 16)
-    table = _table(np.bincount(_SIZES, counts, 17))
+    table = _table(np.bincount(_SIZES, counts, 17).tolist())
     components = [bytes((number + 1, 0x11, 0)) for number in range(count)]
     header = struct.pack(">BHHB", bits, rows, columns, count) + b"".join(components)
     chosen = bytes((count,)) + b"".join(bytes((number + 1, 0)) for number in range(count)) + bytes((_LEFT, 0, 0))
@@ -40,7 +40,7 @@ def encode(samples: Samples, bits: int) -> bytes:
 def _sizes() -> NDArray[np.uint8]:
     """The category of each difference modulo 2^16: how many bits its value takes (T.81 table H.2)."""
     signed = np.arange(1 << 16, dtype=np.uint16).view(np.int16).astype(np.int32)
-    sizes = np.ceil(np.log2(np.abs(signed) + 1)).astype(np.uint8)
+    sizes: NDArray[np.uint8] = np.ceil(np.log2(np.abs(signed) + 1)).astype(np.uint8)
     sizes[0x8000] = 16  # it has no further bits
     return sizes
 
@@ -58,9 +58,9 @@ def _differences(samples: Samples, bits: int) -> NDArray[np.uint16]:
     return differences.ravel()
 
 
-def _table(counts: NDArray[np.float64]) -> Table:
-    """A Huffman table for these categories, no code longer than 16 bits and none of ones only (T.81 annex K.2)."""
-    symbols = np.flatnonzero(counts).tolist()
+def _table(counts: list[float]) -> Table:
+    """A Huffman table for categories that are so frequent, no code longer than 16 bits and none of ones only (T.81 annex K.2)."""
+    symbols = [size for size, count in enumerate(counts) if count]
     # one more leaf, the rarest, gets the code of ones that must stay free
     heap: list[tuple[int, int, list[int]]] = [(0, -1, [-1]), *((int(counts[one]), one, [one]) for one in symbols)]
     heapq.heapify(heap)

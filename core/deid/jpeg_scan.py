@@ -103,7 +103,7 @@ class _Interval:
 
     def _skip(self, count: int) -> None:
         """Pass `count` MCUs; runs of MCUs that change nothing, as those beside the fan, are compared at once."""
-        windows, position, dc, limit = memoryview(self._windows.reshape(-1)), self._position, self._dc, self._fill(0)
+        windows, position, dc, limit = self._windows.reshape(-1).data, self._position, self._dc, self._fill(0)
         bits, many, steady = self._bits, self._many_steady, len(self._steady)
         while count:
             began = position

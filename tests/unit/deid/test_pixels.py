@@ -328,3 +328,38 @@ def test_extended_jpeg_is_spliced_as_baseline_is() -> None:
     data = jpeg(subsampling=1).replace(b"\xff\xc0", b"\xff\xc1")
     masked = mask_frame(data, form, [Rect(0, 0, 50, 7)])
     assert masked.method == IN_PLACE and masked.format == form and b"\xff\xc1" in masked.data
+
+
+@pytest.mark.parametrize(
+    ("stated", "ratios", "methods"),
+    [
+        ({}, 1, ["ISO_15444_1"]),
+        (
+            {"LossyImageCompressionRatio": "20", "LossyImageCompressionMethod": "ISO_10918_1"},
+            2,
+            ["ISO_10918_1", "ISO_15444_1"],
+        ),
+        ({"LossyImageCompressionRatio": "20"}, 2, ["ISO_15444_1", "ISO_15444_1"]),
+    ],
+    ids=["nothing stated", "both stated", "ratio stated"],
+)
+def test_the_file_says_that_it_was_coded_again_with_loss(
+    stated: dict[str, str],
+    ratios: int,
+    methods: list[str],
+    ultrasound: Dataset,
+    part10: Callable[..., bytes],
+    release_file: Callable[..., object],
+) -> None:
+    data, form = smooth_j2k(20)
+    ultrasound.Rows, ultrasound.Columns, ultrasound.PhotometricInterpretation = form.rows, form.columns, "YBR_ICT"
+    ultrasound.PixelData = encapsulate([data])
+    ultrasound["PixelData"].is_undefined_length = True
+    for keyword, value in {"LossyImageCompression": "01", **stated}.items():
+        setattr(ultrasound, keyword, value)
+    header = release_file(part10(ultrasound, form.transfer_syntax), (Rect(0, 0, 160, 20),)).header  # type: ignore[attr-defined]
+    found = header.LossyImageCompressionMethod
+    assert header.LossyImageCompression == "01" and ([found] if isinstance(found, str) else list(found)) == methods
+    ratio = header.LossyImageCompressionRatio
+    assert (len(ratio) if isinstance(ratio, pydicom.multival.MultiValue) else 1) == ratios
+    assert float(ratio if ratios == 1 else ratio[-1]) > 15
