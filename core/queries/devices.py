@@ -5,7 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from core.models.curation import ImageMask, MaskState
 from core.models.sitecase import CaseState, ImageState, SiteCase, SiteImage
 from core.permissions import Actor, Verb
 from core.queries.cases import readable_cases
+from core.queries.device_rules import rules_in_use
 
 PAGE: Final = 18
 _SHAPE: Final = 3 / 4  # of a screen whose height no rule states
@@ -135,7 +136,7 @@ def devices(session: Session, actor: Actor, words: str = "", only_here: bool = F
         total=len(fitting),
         all=len(every),
         has_more=len(fitting) > start + PAGE,
-        findings=_findings() if actor.may(Verb.PEERS) else (),
+        findings=_findings(rules_in_use(session), _seen(held)) if _may_lint(actor) else (),
     )
 
 
@@ -252,9 +253,19 @@ def _lines() -> dict[int, tuple[str, str]]:
         return {n: (row.get("source") or "", row.get("other_conditions") or "") for n, row in enumerate(reader, 2)}
 
 
-@cache
-def _findings() -> tuple[Finding, ...]:
-    return tuple(lint())
+def _may_lint(actor: Actor) -> bool:
+    return actor.may(Verb.PEERS) or actor.may(Verb.DEVICE_RULES)
+
+
+def _seen(held: Iterable[_Held]) -> frozenset[tuple[str, str, int, int]]:
+    return frozenset((one.maker, one.model, one.rows, one.columns) for one in held)
+
+
+@lru_cache(maxsize=8)
+def _findings(own: tuple[Rule, ...], seen: frozenset[tuple[str, str, int, int]]) -> tuple[Finding, ...]:
+    """The linter's words on the catalogue beside the site's own rules, and on what the held images are called."""
+    facts = [DeviceFacts(maker or None, model or None, (), rows, columns) for maker, model, rows, columns in seen]
+    return tuple(lint((*own, *catalogue()), facts))
 
 
 def _names(patterns: Iterable[str]) -> tuple[str, ...]:

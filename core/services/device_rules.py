@@ -82,6 +82,7 @@ def edit(
 def publish(session: Session, actor: Actor, rule_id: UUID, edits: int, note: str) -> DeviceRuleVersion:
     """The next version, in use from now on: every held image of the device that nobody has drawn or confirmed gets a new
     proposal. Again without a change it gives the version that is there."""
+    check(actor, Verb.DEVICE_RULES)
     session.exec(select(func.pg_advisory_xact_lock(queries.RULES_LOCK)))
     rule = _locked(session, actor, rule_id)
     if rule.state == RuleState.RETIRED:
@@ -130,6 +131,7 @@ def check_whole_device(session: Session, actor: Actor, contents: Sequence[Conten
 
 def retire(session: Session, actor: Actor, rule_id: UUID) -> DeviceRule:
     """The rule masks nothing any more; what it proposed and nobody confirmed is proposed again without it."""
+    check(actor, Verb.DEVICE_RULES)
     session.exec(select(func.pg_advisory_xact_lock(queries.RULES_LOCK)))
     rule = _locked(session, actor, rule_id)
     if rule.state == RuleState.RETIRED:

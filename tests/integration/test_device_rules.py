@@ -9,8 +9,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import select
 
+from core import jobs
 from core.db import reading, transaction
-from core.errors import Conflict, Denied, Malformed, NotFound, WrongState
+from core.errors import Conflict, Denied, Malformed, NotFound, Unavailable, WrongState
 from core.models.audit import AuditEvent
 from core.models.curation import ImageMask, MaskState
 from core.models.devices import DeviceRule, DeviceRuleVersion, RuleState
@@ -132,6 +133,29 @@ def test_a_second_run_changes_nothing(site: SiteNode, pi: Actor, curator: Actor)
     again = published(site, pi, rule_id)
     assert again.id == first.id and [mask.id for mask in current(site, images)] == [mask.id for mask in before]
     assert queued(site, "mask") == jobs
+
+
+def test_a_run_that_breaks_off_leaves_the_old_mask_and_is_done_again(
+    site: SiteNode, pi: Actor, curator: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert curator.user_id
+    (image,) = hold(site, curator.user_id, 1)
+    published(site, pi, drafted(site, pi))
+
+    def broken(*_: object, **__: object) -> None:
+        raise Unavailable
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "enqueue", broken)
+        with pytest.raises(Unavailable):
+            device_rules.remask(site, image.id)
+        with pytest.raises(Unavailable):
+            published(site, pi, drafted(site, pi, model="EchoView 300", image_type="PRIMARY"))
+    assert current(site, [image])[0].revision == 1
+    with reading(site.engine) as session:
+        assert len(session.exec(select(DeviceRuleVersion)).all()) == 1
+    device_rules.remask(site, image.id)
+    assert current(site, [image])[0].revision == 2 and queued(site, "mask") == [image.id]
 
 
 def test_what_a_person_drew_or_confirmed_stays(site: SiteNode, pi: Actor, curator: Actor) -> None:

@@ -97,7 +97,9 @@ def test_an_unknown_device_becomes_a_rule_and_its_queue_empties(
         page.get_by_role("button", name="Save and test").click()
         expect(page.locator(".sheet > li")).to_have_count(4)
         expect(page.locator(".counts")).to_contain_text("covered 4")
-        page.wait_for_function("[...document.querySelectorAll('.sheet img')].some((one) => one.naturalWidth > 100)")
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('.sheet img')].some((one) => one.naturalWidth > 100)"
+        )
         assert violations(page) == []
         page.fill("#note", "every kind looked at")
         page.get_by_role("button", name="Publish version 1").click()
