@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from core.deid import headers, unseen, verify
 from core.deid.candidate import Index, Writer, plan
 from core.deid.candidate_frames import masked_frames
-from core.deid.masks import MOST_RECTS, DeviceFacts, Proposal, Rect, kept_regions, propose
+from core.deid.masks import MOST_RECTS, DeviceFacts, Proposal, Rect, kept_regions, left_visible, propose
 from core.deid.pseudonyms import Pseudonyms
 from core.deid.release import build_file
 from core.dicom.facts import InstanceFacts, InstanceIdentity, read_facts, read_identity
@@ -148,18 +148,20 @@ def make(bench: Bench, fp: BinaryIO, size: int, content: bytes) -> dict[str, Any
 
 def _masked(bench: Bench, source: _Source, stream: Draft) -> _Masked:
     """The candidate by rule and regions; what is still found on it is blackened too, and read again."""
-    facts = source.facts
-    proposal = propose(DeviceFacts.of(asdict(facts)), facts.regions, bench.rules.rules)
-    kept = kept_regions(facts.regions, facts.rows or 0, facts.columns or 0)
+    device, regions = DeviceFacts.of(asdict(source.facts)), source.facts.regions
+    proposal = propose(device, regions, bench.rules.rules)
+    kept = [(one.x0, one.y0, one.x1 + 1, one.y1 + 1) for one in kept_regions(regions, device.rows, device.columns)]
     if proposal.rule_id is None and not kept:
         raise Held(NO_RULE)
-    boxes = [(one.x0, one.y0, one.x1 + 1, one.y1 + 1) for one in kept]
+    # Where no region says where the picture is, it is what the mask leaves, and the rule alone decides its edge.
+    rule = [] if kept else [_box(rect) for rect in proposal.rects]
+    kept = kept or [_box(rect) for rect in left_visible(device, proposal.rects)]
     known = identifiers_of(source.identity, source.patient.values)
     rects, was_silent = proposal.rects, True
     for _ in range(_TRIES):
         index = _written(bench, source, rects, stream)
         with stream.opened() as (pixels, _):
-            seen = look(bench.readers, pixels, index, boxes, known)
+            seen = look(bench.readers, pixels, index, kept, rule, known)
         if seen.is_silent:
             break
         was_silent = False
@@ -168,6 +170,10 @@ def _masked(bench: Bench, source: _Source, stream: Draft) -> _Masked:
     if not seen.is_silent:
         raise Held(STILL_THERE)
     return _Masked(index, proposal, rects, was_silent)
+
+
+def _box(rect: Rect) -> tuple[int, int, int, int]:
+    return rect.x, rect.y, rect.x + rect.width, rect.y + rect.height
 
 
 def _check_may_go(seen: Seen, index: Index, proposal: Proposal) -> None:

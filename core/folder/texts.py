@@ -16,6 +16,7 @@ from core.sandbox import Sandbox
 
 READER: Final = "text-1"  # raised with everything that could make a reading come out otherwise
 _ROOM: Final = 1 << 30  # bytes of the machine for each reader, which takes about half of it
+_TOUCH: Final = 4  # pixels
 _BATCH_FRAMES: Final = 16
 _BATCH_BYTES: Final = 24 << 20  # of decoded samples
 _Box = tuple[int, int, int, int]
@@ -62,20 +63,31 @@ def identifiers_of(identity: InstanceIdentity, values: Mapping[str, Sequence[str
     )
 
 
-def look(pool: Sandbox, stream: BinaryIO, index: Index, kept: Sequence[_Box], known: Identifiers) -> Seen:
-    """What is written in the frames of a candidate. `kept`: the ultrasound regions, none for an image without.
+def look(
+    pool: Sandbox, stream: BinaryIO, index: Index, kept: Sequence[_Box], rule: Sequence[_Box], known: Identifiers
+) -> Seen:
+    """What is written in the frames of a candidate. `kept`: where the picture is, regions or what the mask left.
 
+    `rule`: boxes of the mask at whose edge even a label goes, for it may be what is left of a name cut in two.
     Every frame is looked at; read is what is new on it (`core.deid.overlays`). Raises Refused for a broken frame."""
     texts: list[Text] = []
     for frame, areas in _to_read(pool, stream, index):
         params, blobs = _request(stream, index, [frame])
         answer, _ = pool.call("core.deid.text:sandboxed_read", params | {"frames": [frame], "areas": areas}, blobs)
         texts += [Text(one["frame"], _box(one["box"]), one["words"], one["score"]) for one in answer["texts"]]
-    findings = judge(texts, known, kept or None)
+    findings = [
+        replace(one, kind=Kind.IDENTIFIER, what="cut") if one.kind is Kind.LABEL and _touches(one.box, rule) else one
+        for one in judge(texts, known, kept)
+    ]
     return Seen(
         tuple(one for one in findings if one.kind is Kind.IDENTIFIER),
         tuple(one for one in findings if one.kind is Kind.QUESTION),
     )
+
+
+def _touches(box: _Box, others: Sequence[_Box]) -> bool:
+    x0, y0, x1, y1 = box[0] - _TOUCH, box[1] - _TOUCH, box[2] + _TOUCH, box[3] + _TOUCH
+    return any(x0 < right and left < x1 and y0 < bottom and top < y1 for left, top, right, bottom in others)
 
 
 def _to_read(pool: Sandbox, stream: BinaryIO, index: Index) -> Iterator[tuple[int, list[list[int]] | None]]:
