@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from sqlmodel import Session, select
 
+from commands.annex_e import annex_e
 from core import audit
 from core.db import transaction
 from core.errors import Malformed, NotFound
@@ -24,6 +25,7 @@ keys_app = typer.Typer(no_args_is_help=True, help="Keys of this node, in SONOBAN
 audit_app = typer.Typer(no_args_is_help=True, help="The audit chain.")
 app.add_typer(keys_app, name="keys")
 app.add_typer(audit_app, name="audit")
+app.command("annex-e")(annex_e)
 
 RoleOption = Annotated[str, typer.Option("--role", help="site, relay, central or pacs")]
 OPERATOR = Actor("operator", None)

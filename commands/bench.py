@@ -14,8 +14,8 @@ import typer
 from pydicom.uid import UID
 
 from commands.demo import Running, running
-from commands.demo_journey import Person
 from commands.demo_nodes import Layout
+from commands.demo_person import Person
 from commands.memory import pss_mb as pss_mb_of
 from commands.memory import tree
 from commands.orthanc import Orthanc, free_port

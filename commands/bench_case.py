@@ -10,7 +10,7 @@ from playwright.sync_api import Page
 
 from commands.bench import demo_layout, fill_orthanc
 from commands.demo import running
-from commands.demo_journey import Person
+from commands.demo_person import Person
 from commands.orthanc import running as orthanc_running
 from commands.screens import chromium, sign_in
 from core.errors import Unavailable

@@ -18,8 +18,9 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from core.deid.text import Text, TextReader
+from core.deid.text import TextReader
 from core.deid.text_judge import Finding, Kind, judge
+from core.deid.text_line import Text
 from core.deid.text_match import Identifiers
 from ml.phantom_banners import Banner, Written, banner
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ml.phantom import Truth
+from ml.phantom import PhantomInstance, Truth
 
 _COMMON: dict[str, Any] = {"basis": ["DX-MULTI", "US"], "image_quality": "IQ-DIAG", "examiner_class": "EX-SONO"}
 _LIVER: dict[str, Any] = {
@@ -41,3 +41,19 @@ def answers_for(domain: str, truth: Truth) -> dict[str, Any]:
             values |= {"primary_site": "C18"}
         return values
     return values | _BREAST
+
+
+def answers_to_texts(mask: dict[str, Any], instance: PhantomInstance) -> dict[str, str]:
+    """{number: mask or leave} for text that waits: what the generator wrote as a measurement stays, all else goes."""
+    harmless = [text.box for text in instance.texts if not text.identifying]
+    return {
+        str(number): "leave" if any(_meets(text["box"], box) for box in harmless) else "mask"
+        for number, text in enumerate(mask["texts"])
+        if text["answer"] is None
+    }
+
+
+def _meets(box: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> bool:
+    """Whether the box (x0 y0 x1 y1) cuts into the other one (x y width height)."""
+    x, y, width, height = other
+    return box[0] < x + width and x < box[2] and box[1] < y + height and y < box[3]

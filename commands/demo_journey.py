@@ -13,8 +13,9 @@ from uuid import uuid4
 import httpx2
 from PIL import Image
 
-from commands.demo_answers import answers_for
+from commands.demo_answers import answers_for, answers_to_texts
 from commands.demo_nodes import DemoNode, Layout
+from commands.demo_person import Person
 from core.errors import Unavailable
 from ml.client import Sonobank
 from ml.connection import PullFailed
@@ -41,34 +42,6 @@ _REACHED: Final = {
     "receive": {"ACCEPTED", "REPLICATED"},
     "replicate": {"REPLICATED"},
 }
-
-
-class Person:
-    """Somebody with a log-in at one node."""
-
-    def __init__(self, url: str, name: str, password: str) -> None:
-        self._client = httpx2.Client(base_url=url, timeout=60, trust_env=False)
-        try:
-            token = self.call("POST", "/api/v1/login", json={"name": name, "password": password})["token"]
-        except Unavailable:
-            self.close()
-            raise
-        self._client.headers["Authorization"] = f"Bearer {token}"
-
-    def close(self) -> None:
-        self._client.close()
-
-    def call(self, method: str, path: str, **options: Any) -> Any:  # noqa: ANN401 -- JSON
-        return self.send(method, path, **options).json()
-
-    def send(self, method: str, path: str, **options: Any) -> httpx2.Response:  # noqa: ANN401 -- httpx's own
-        try:
-            response = self._client.request(method, path, **options)
-        except httpx2.HTTPError:
-            raise Unavailable(f"{method} {path}: the node does not answer") from None
-        if response.status_code >= 300:
-            raise Unavailable(f"{method} {path} answered {response.status_code}: {response.text[:200]}")
-        return response
 
 
 class Journey:
@@ -237,6 +210,9 @@ class Journey:
         path = f"/api/v1/images/{image['id']}"
         with self._stage("mask") as stage:
             mask = _until(lambda: _written(curator.call("GET", f"{path}/mask")), "candidate")
+            while mask["state"] == "PROPOSED" and (said := answers_to_texts(mask, instance)):
+                curator.call("POST", f"{path}/mask/texts", json={"answers": said, "revision": mask["revision"]})
+                mask = _until(lambda: _written(curator.call("GET", f"{path}/mask")), "candidate")
             stage["count"] += 1
         with self._stage("confirm") as stage:
             stage["count"] += 1
@@ -331,7 +307,7 @@ def _arrived(case: dict[str, Any]) -> dict[str, Any] | None:
 def _written(mask: dict[str, Any]) -> dict[str, Any] | None:
     if mask["hold"]:
         raise Unavailable(f"a candidate is held: {mask['hold']}")
-    return mask if mask["digest"] else None
+    return mask if mask["digest"] and mask["text_read"] else None
 
 
 def _frozen(version: dict[str, Any]) -> dict[str, Any] | None:

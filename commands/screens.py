@@ -17,7 +17,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from commands.bench import demo_layout
 from commands.demo import Running, running
-from commands.demo_journey import Journey, Person
+from commands.demo_journey import Journey
+from commands.demo_person import Person
 from core.errors import Unavailable
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "docs" / "screens"

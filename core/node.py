@@ -51,10 +51,11 @@ class Node:
 
 @dataclass(kw_only=True)
 class SiteNode(Node):
-    """The hospital's node: it alone has a vault, and knows central only by its public keys."""
+    """The hospital's node: it alone has a vault and a sandbox that reads text, and knows central only by its public keys."""
 
     vault: Vault
     keys: Keys
+    reader: Sandbox
 
     @property
     def staging(self) -> Staging:
@@ -62,6 +63,7 @@ class SiteNode(Node):
 
     def close(self) -> None:
         self.vault.close()
+        self.reader.close()
         super().close()
 
     @property

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from core.db import make_engine, ping
+from core.deid.text_line import TEXT_MEMORY, TEXT_SECONDS
 from core.errors import BadConfiguration
 from core.migrate import upgrade_main
 from core.node import CentralNode, Node, SiteNode
@@ -107,8 +108,16 @@ def _site(settings: Settings, urls: Urls, demo_allowed: bool, base: Node) -> Sit
 
     vault = Vault(make_engine(urls.vault, pool_size=4), keys, settings.data_dir / "staging", rule, on_reveal)
     vault.staging.least_free_bytes = settings.least_free_mb << 20
+    # Its own pool: the models of a reader take 450 MB, which children that only decode do not need.
+    reader = Sandbox(size=settings.decode_processes, memory_bytes=TEXT_MEMORY, wall_seconds=TEXT_SECONDS)
     return SiteNode(
-        settings=settings, engine=base.engine, store=base.store, sandbox=base.sandbox, vault=vault, keys=keys
+        settings=settings,
+        engine=base.engine,
+        store=base.store,
+        sandbox=base.sandbox,
+        vault=vault,
+        keys=keys,
+        reader=reader,
     )
 
 

@@ -36,6 +36,7 @@ autovacuum_worker_slots = 2
 io_method = sync
 huge_pages = off
 jit = off
+random_page_cost = 1.1
 fsync = on
 timezone = 'UTC'
 log_timezone = 'UTC'

@@ -164,7 +164,8 @@ def _still(rng: np.random.Generator, exam: Exam, view: View, screen: Screen, cod
     picture, box = view.picture(still(rng, view.grid), rng)
     on_screen = _onto_screen(exam, box)
     callipers = number == 2 and box is not None
-    pixels, texts = screen.show(picture, on_screen if callipers else None)
+    typed = exam.patient.latin.split()[0].upper() if number == 3 and exam.domain == "liver" else ""
+    pixels, texts = screen.show(picture, on_screen if callipers else None, typed)
     store = STILLS[(number - 1) % len(STILLS)]
     ds = store(_header(exam, view, screen, number), pixels)
     return PhantomInstance(ds, Truth(code, (on_screen,), view.converter.mm_per_px), texts, callipers)

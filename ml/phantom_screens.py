@@ -62,17 +62,31 @@ class Screen:
         left, top = int(columns.min()), int(rows.min())
         return x + left, y + top, int(columns.max()) - left + 1, int(rows.max()) - top + 1
 
-    def show(self, picture: Picture, callipers: Box | None = None) -> tuple[Picture, tuple[BurnedText, ...]]:
-        """(rows, columns, 3) uint8 screen with the (height, width) picture in its place, and every text on it."""
+    def show(
+        self, picture: Picture, callipers: Box | None = None, typed: str = ""
+    ) -> tuple[Picture, tuple[BurnedText, ...]]:
+        """(rows, columns, 3) uint8 screen with the (height, width) picture in its place, and every text on it.
+
+        `typed`: a name that the examiner typed into the picture itself, where no rule for the banner can cover it."""
         x, y = self.device.view[:2]
         inside = self._converter.inside
         screen = self._base.copy()
         screen[y : y + inside.shape[0], x : x + inside.shape[1]][inside] = picture[inside][:, None]
-        if callipers is None:
-            return screen, tuple(self.texts)
         image = Image.fromarray(screen)
-        text = self._measure(ImageDraw.Draw(image), callipers)
-        return np.asarray(image, dtype=np.uint8), (*self.texts, text)
+        texts = list(self.texts)
+        if callipers is not None:
+            texts.append(self._measure(ImageDraw.Draw(image), callipers))
+        if typed:
+            texts.append(self._annotate(ImageDraw.Draw(image), typed))
+        return np.asarray(image, dtype=np.uint8), tuple(texts)
+
+    def _annotate(self, draw: ImageDraw.ImageDraw, typed: str) -> BurnedText:
+        """In the lower left of the ultrasound region."""
+        x, y, _, height = self.region
+        left, top = x + 6, y + height - 34
+        draw.text((left, top), typed, fill=WHITE, font=font(18), anchor="la")
+        x0, y0, x1, y1 = font(18).getbbox(typed, anchor="la")
+        return BurnedText("name", typed, (left + int(x0), top + int(y0), int(x1 - x0) + 1, int(y1 - y0) + 1))
 
     def _write(self, kind: str, text: str, x: int, y: int, size: int, colour: tuple[int, int, int]) -> None:
         left, top, right, bottom = font(size).getbbox(text, anchor="la")

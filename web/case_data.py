@@ -10,6 +10,7 @@ from core.models.curation import Roi
 from core.models.sitecase import CaseState, SiteImage
 from core.permissions import Actor, Verb
 from core.queries.case_page import CasePage, PageImage, PageMask
+from core.services import texts
 from core.services.facts import regions_of
 from core.services.rois import centre_in_region, centre_of, size_mm
 from core.vocabulary import domain as vocabulary
@@ -62,6 +63,11 @@ _TEXTS: Final = (
     "viewer.state_held",
     "viewer.state_preparing",
     "viewer.state_proposed",
+    "viewer.text_frame",
+    "viewer.text_leave",
+    "viewer.text_mask",
+    "viewer.texts",
+    "viewer.texts_first",
     "viewer.under_mask",
     "viewer.unseen",
     "viewer.voids",
@@ -134,6 +140,16 @@ def mask_json(mask: PageMask, lang: Language, zone: tzinfo) -> dict[str, Any]:
         "digest": row.digest,
         "toShow": row.to_show,
         "shown": mask.shown,
+        "textRead": row.text_read,
+        "texts": [
+            {
+                "frame": one["frame"],
+                "box": one["box"],
+                "what": said(lang, texts.reason(one["what"])),
+                "answer": one["answer"],
+            }
+            for one in row.texts
+        ],
         "hold": said(lang, row.hold) if row.hold else None,
         "confirmedBy": mask.confirmed_by,
         "confirmedAt": words.moment(lang, row.confirmed_at, zone) or None,

@@ -13,6 +13,7 @@ from api.roles import site_node
 from core.models.sitecase import SiteCase
 from core.permissions import Actor, Verb
 from core.queries import cases as queries
+from core.queries import deid_report as reports
 from core.services import cases, flagging, registering, steps
 from core.services.flagging import MOST_CHARACTERS, FlagIn
 
@@ -165,3 +166,9 @@ def move_case(
     """Take one step with a case; each step asks for its own right."""
     case = steps.take(site_node(node), session, actor, case_id, step, body.reason if body else None)
     return case_out(case)
+
+
+@router.get("/cases/{case_id}/deid-report")
+def deid_report(case_id: UUID, session: SessionDep, actor: Annotated[Actor, may(Verb.SEE_CASES)]) -> dict[str, Any]:
+    """What de-identification did to the newest package of the case; no value that was taken out is in it."""
+    return reports.as_json(reports.case_report(session, actor, case_id))

@@ -13,7 +13,7 @@ from core.errors import NotFound
 from core.models.curation import ImageMask, Roi
 from core.permissions import Actor, Verb, check
 from core.queries import cases as queries
-from core.services import curation, masks, originals
+from core.services import curation, masks, originals, text_answers
 from core.services.rois import centre_mm
 
 router = APIRouter(prefix="/api/v1", tags=["curation"])
@@ -79,6 +79,16 @@ class RoiOut(SQLModel):
     )
 
 
+class TextOut(SQLModel):
+    """A place on a candidate with text that may identify; what is written there is kept nowhere."""
+
+    frame: int
+    box: tuple[int, int, int, int] = Field(description="x0, y0, x1, y1 in pixels of the stored frame, ends exclusive")
+    kind: str = Field(description="identifier or question")
+    what: str = Field(description="what it seems to be: name, id, birth-date, date, unread, unknown-words …")
+    answer: str | None = Field(description="leave, or null until a person answers")
+
+
 class MaskOut(SQLModel):
     revision: int
     state: str
@@ -89,11 +99,20 @@ class MaskOut(SQLModel):
     must_look: bool
     digest: str | None = Field(description="null until the candidate is written")
     to_show: list[int] = Field(description="frames (from 1) that must be looked at before confirming")
+    texts: list[TextOut] = Field(description="text that the candidate still shows; each needs an answer")
+    text_read: bool = Field(description="the candidate was looked through for text")
     hold: str | None
 
 
 class MaskIn(SQLModel):
     rects: list[tuple[int, int, int, int]] = Field(max_length=64)
+    revision: int = Field(ge=1, description="the revision that you saw")
+
+
+class TextAnswersIn(SQLModel):
+    answers: dict[int, text_answers.Answer] = Field(
+        max_length=1000, description="{number of the text in the mask's list, from 0: mask or leave}"
+    )
     revision: int = Field(ge=1, description="the revision that you saw")
 
 
@@ -201,6 +220,12 @@ def mask(image_id: UUID, session: SessionDep, actor: Annotated[Actor, may(Verb.S
 def set_mask(image_id: UUID, body: MaskIn, session: SessionDep, actor: Curator) -> MaskOut:
     """One's own rectangles: a new candidate is made and an earlier confirmation is void."""
     return mask_out(masks.set_rects(session, actor, image_id, body.rects, body.revision))
+
+
+@router.post("/images/{image_id}/mask/texts")
+def answer_texts(image_id: UUID, body: TextAnswersIn, session: SessionDep, actor: Curator) -> MaskOut:
+    """Say of text in the candidate whether it is masked (a new candidate is made) or stays because it names nobody."""
+    return mask_out(text_answers.answer(session, actor, image_id, body.revision, body.answers))
 
 
 @router.get(

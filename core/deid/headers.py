@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import UID
 
-from core.deid import profile, values
+from core.deid import profile, values, words
 from core.deid.candidate import Index
 from core.deid.pixel_header import add_pixel_attributes
 from core.deid.pseudonyms import Pseudonyms, is_standard_uid
@@ -24,6 +24,7 @@ SOP_CLASSES: Final = frozenset(
         "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture
     }
 )
+_DOCUMENTS: Final = "1.2.840.10008.5.1.4.1.1.88."  # structured reports and key object selections (PS3.4 B.5)
 IMPLEMENTATION_CLASS: Final = "2.25.57260756930018002976362116727944642499"
 IMPLEMENTATION_VERSION: Final = "SONOBANK_1"
 BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
@@ -49,8 +50,7 @@ def deidentify(
     removed also where the table would have them replaced: nothing is stricter.
     Raises Held with the keyword alone when a value must be looked at, or the object is no ultrasound image."""
     profile.check_options(options)
-    if str(dataset.get("SOPClassUID")) not in SOP_CLASSES:
-        raise Held("Only ultrasound images can be released.")
+    check_kind(dataset)
     work = _Work(dataset, pseudonyms, revision, Search(needles), options, values.device_names(dataset))
     out = work.walked()
     work.add_age(out)
@@ -63,6 +63,15 @@ def deidentify(
     work.add_pointers(out)
     out.file_meta = _file_meta(out, index)
     return out
+
+
+def check_kind(dataset: Dataset) -> None:
+    """Raises Held unless the object is an ultrasound image, as `SOP_CLASSES` has them."""
+    kind = str(dataset.get("SOPClassUID"))
+    if kind.startswith(_DOCUMENTS):
+        raise Held("Structured reports and key object notes are read for their facts; they are never released.")
+    if kind not in SOP_CLASSES:
+        raise Held("Only ultrasound images can be released.")
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,7 @@ class _Work:
                 if element.VR == "SQ":
                     if depth == MAX_DEPTH:
                         raise Held("The sequences of the file are nested too deeply.")
-                    items = [(item, Dataset()) for item in element.value or () if _is_kept(item, rule)]
+                    items = [(item, Dataset()) for item in element.value or () if keeps_item(item, rule)]
                     if items:
                         target.add(DataElement(tag, "SQ", DicomSequence([new for _, new in items])))
                         waiting.extend((item, new, rule.keyword, depth + 1) for item, new in items)
@@ -100,7 +109,7 @@ class _Work:
                 value = self._value(element, rule, source)
                 value = "" if value is None and rule.type in {"2", "2C"} else value
                 if value is not None:
-                    target.add(DataElement(tag, element.VR, value))
+                    target.add(DataElement(tag, element.VR, value, already_converted=True))
         return out
 
     def _value(self, element: DataElement, rule: profile.Allowed, source: Dataset) -> Any:  # noqa: ANN401
@@ -123,6 +132,8 @@ class _Work:
             return str(element.value)
         if rule.rule in {"text", "lut"}:
             return values.text(element, self.search, self.device) if rule.rule == "text" else element.value
+        if rule.rule == "words":
+            return self._described(element)
         if rule.rule == "shift":
             return self._moved(element, source)
         if rule.rule == "sex":
@@ -130,6 +141,12 @@ class _Work:
         if rule.rule == "age":
             return values.age(element)
         return self._identity(element, rule)
+
+    def _described(self, element: DataElement) -> str | None:
+        """The allowed words of a description; none where the option is left out."""
+        if profile.CLEAN_DESCRIPTORS not in self.options:
+            return None
+        return words.kept(words.described(element.value), self.search) or None
 
     def _identity(self, element: DataElement, rule: profile.Allowed) -> Any:  # noqa: ANN401
         if rule.rule == "research_id":
@@ -181,7 +198,8 @@ def _element(source: Dataset, tag: int, rule: profile.Allowed) -> DataElement | 
     return element if vr in rule.vrs and not (vr == "SQ" and isinstance(value, bytes | str)) else None
 
 
-def _is_kept(item: Dataset, rule: profile.Allowed) -> bool:
+def keeps_item(item: Dataset, rule: profile.Allowed) -> bool:
+    """Whether an item of a sequence that may stay does: codes of public lists and whole tables only."""
     try:
         if rule.rule == "codes":
             return values.is_known_code(item)
@@ -204,8 +222,10 @@ def _add_own(out: Dataset, pseudonyms: Pseudonyms, options: frozenset[str]) -> N
 
 def _method(code: str) -> Dataset:
     item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator = code, "DCM"
-    item.CodeMeaning = profile.method_codes()[code]
+    for tag, vr, value in (
+        (0x00080100, "SH", code), (0x00080102, "SH", "DCM"), (0x00080104, "LO", profile.method_codes()[code]),
+    ):  # fmt: skip
+        item.add(DataElement(tag, vr, value, already_converted=True))
     return item
 
 
@@ -218,6 +238,10 @@ def _complete(out: Dataset) -> None:
             out.add(DataElement(rule.tag, min(rule.vrs), ""))
         elif rule.type == "1" and rule.tag not in out and rule.rule != "written":
             raise Held(f"{rule.keyword} is missing or cannot be kept.")
+    if "FrameOfReferenceUID" in out:  # the module needs both (PS3.3 C.7.4.1)
+        out.PositionReferenceIndicator = ""
+    else:
+        out.pop("PositionReferenceIndicator", None)
     for tag in [tag for tag in out.keys() if _is_optional(int(tag)) and not values.parts(out[tag].value)]:  # noqa: SIM118
         del out[tag]
 

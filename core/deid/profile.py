@@ -9,11 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from pydicom.datadict import dictionary_VR
-
 from core.errors import BadConfiguration
 
 EDITION: Final = "2024b+2026c"
+TABLE: Final = "ps3_15_annex_e_2024b.json"
 BASIC: Final = "113100"
 CLEAN_PIXELS: Final = "113101"
 CLEAN_GRAPHICS: Final = "113103"
@@ -69,7 +68,8 @@ class Allowed:
         return self.type in {"1", "2"}
 
 
-def _pattern(tag: str) -> str:
+def pattern_of(tag: str) -> str:
+    """What the tags of a row look like, as a regular expression over their eight digits."""
     if "ODD" in tag.upper():
         return "[0-9A-F]{3}[13579BDF][0-9A-F]{4}"
     digits = re.sub(r"[(),\s]", "", tag).upper()
@@ -78,18 +78,22 @@ def _pattern(tag: str) -> str:
     return digits.replace("X", "[0-9A-F]")
 
 
+def annex_e_file() -> Path:
+    return _DATA / TABLE
+
+
 @cache
 def annex_e() -> tuple[Row, ...]:
     """Every row: the 2024b table with its option columns, then those that the 2026c list adds (basic profile only)."""
-    table = json.loads((_DATA / "ps3_15_annex_e_2024b.json").read_text(encoding="utf-8"))
+    table = json.loads(annex_e_file().read_text(encoding="utf-8"))
     rows = [
-        Row(_pattern(row["tag"]), row["name"], row["basicProfile"],
+        Row(pattern_of(row["tag"]), row["name"], row["basicProfile"],
             {code: row[column] for column, code in _COLUMNS.items() if row.get(column)})
         for row in table
     ]  # fmt: skip
     known = {row.pattern for row in rows}
     added = json.loads((_DATA / "ps3_15_annex_e_2026c_additions.json").read_text(encoding="utf-8"))
-    rows += [Row(_pattern(tag), "", basic, {}) for tag, basic in added.items() if _pattern(tag) not in known]
+    rows += [Row(pattern_of(tag), "", basic, {}) for tag, basic in added.items() if pattern_of(tag) not in known]
     return tuple(rows)
 
 
@@ -150,28 +154,11 @@ def _code_sequences() -> frozenset[str]:
 
 
 def allowed(tag: int, parent: str = "") -> Allowed | None:
-    """The rule for this tag inside items of `parent`, None where it must go.
-
-    UIDs that Table E.1-1 replaces stay at the top level, replaced; every other tag that is not listed goes."""
+    """The rule for this tag inside items of `parent`, None where it must go: every tag that is not listed goes."""
     found = _allowed().get((parent, tag))
     if found is None and parent in _code_sequences():
         found = _allowed().get((CODE_ITEMS, tag))
-    return _replaced_uid(tag) if found is None and not parent else found
-
-
-@cache
-def _replaced_uid(tag: int) -> Allowed | None:
-    row = row_for(tag)
-    if row is None or row.basic != "U" or tag >> 16 in {0x0002, 0x0004} or _vr(tag) != "UI":
-        return None
-    return Allowed("", tag, row.name, frozenset({"UI"}), "3", "uid")
-
-
-def _vr(tag: int) -> str | None:
-    try:
-        return dictionary_VR(tag)
-    except KeyError:
-        return None
+    return found
 
 
 @cache

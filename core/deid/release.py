@@ -4,13 +4,12 @@ import hashlib
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from typing import BinaryIO, Final
 
 from pydicom.dataset import Dataset
-from pydicom.filewriter import dcmwrite
 
 from core.deid.candidate import ITEM, Index
+from core.deid.encode import dataset_bytes, file_head
 from core.dicom.guard import encoding_of
 from core.errors import Held
 
@@ -58,13 +57,10 @@ def write_file(header: Dataset, stream: BinaryIO, index: Index, out: BinaryIO) -
 def header_bytes(header: Dataset) -> bytes:
     """Zero preamble, file meta information and data set without Pixel Data; raises Held for what cannot be written."""
     implicit, little = encoding_of(str(header.file_meta.TransferSyntaxUID))
-    out = BytesIO()
     try:
-        header.preamble = b"\0" * 128
-        dcmwrite(out, header, implicit_vr=implicit, little_endian=little, enforce_file_format=True)
-    except (AttributeError, KeyError, NotImplementedError, OverflowError, TypeError, ValueError, struct.error) as error:
+        return file_head(header.file_meta) + dataset_bytes(header, implicit=implicit, little=little)
+    except (AttributeError, OverflowError, TypeError, ValueError, struct.error) as error:
         raise Held("The new header cannot be written.") from error
-    return out.getvalue()
 
 
 def _opening(index: Index) -> bytes:

@@ -8,10 +8,20 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 from urllib.parse import quote
 
-_ENCODINGS: Final = ("utf-8", "utf-16-le", "utf-16-be", "shift_jis", "cp932", "euc_jp", "iso2022_jp", "latin-1")
+_ENCODINGS: Final = (
+    "utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "shift_jis", "cp932", "euc_jp", "iso2022_jp", "gb18030", "euc_kr",
+    "latin-1",
+)  # fmt: skip
 _FEWEST_BYTES: Final = 3
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 _HIRAGANA: Final = {code: code + 0x60 for code in range(0x3041, 0x3097)}
+_KATAKANA: Final = {katakana: code for code, katakana in _HIRAGANA.items()}
 _SEPARATORS: Final = re.compile(r"[\s^=,.;:_/\\-]+")
+_SEPARATING_BYTES: Final = b"\0 \t\r\n^=,.;:_/\\-"
+# How a text of this encoding may begin; a short value is looked for behind it too.
+_BEGINNINGS: Final = {"utf-16-le": (b"\xff\xfe",), "utf-16-be": (b"\xfe\xff",), "iso2022_jp": (b"\x1b$B", b"\x1b$@")}
+_Forms = tuple[frozenset[bytes], frozenset[tuple[bytes, bytes]]]
+_SHIFT_IN: Final = rb"(?:\x1b\$[@b]|!!)"  # ISO 2022: to JIS X 0208, or its blank; the bytes are lower case here
 
 
 def plain(text: str) -> str:
@@ -33,13 +43,17 @@ class Search:
     def __init__(self, needles: Sequence[str]) -> None:
         wanted = [needle.strip() for needle in needles]
         self._needles = sorted({needle for needle in wanted if len(needle) > 1 or (needle and not needle.isascii())})
+        self.count = len(self._needles)
         self.whole_words = sum(map(is_short, self._needles))
+        self.whole_numbers = sum(_is_number(one) and not is_short(one) for one in self._needles)
         folded = {plain(needle) for needle in self._needles}
         self._loose = {one for one in folded if not is_short(one) and not _is_number(one)}
-        self._loose_words = {word for one in self._loose if len(word := _joined(one)) > 5 and not word.isdecimal()}
+        words = map(_joined, self._loose)
+        self._loose_words = {word for word in words if len(word) > (7 if word.isdecimal() else 5)}
+        self._joined_bytes = {word.encode() for word in self._loose_words if word.isascii()}
         strict = sorted(folded - self._loose)
         self._strict = re.compile("|".join(map(_bounded, strict))) if strict else None
-        self._bytes: tuple[frozenset[bytes], re.Pattern[bytes] | None] | None = None
+        self._bytes: _Forms | None = None
 
     def in_text(self, text: str) -> bool:
         """Whether a decoded value holds one of them."""
@@ -50,26 +64,49 @@ class Search:
         return any(word in joined for word in self._loose_words)
 
     def in_bytes(self, data: bytes) -> bool:
-        """Whether bytes hold one, in any of the encodings, percent, base64 or hexadecimal form, or its hash in hex."""
+        """Whether bytes hold one, in any of the encodings, percent, base64 or hexadecimal form, or its hash in hex.
+
+        Blanks, marks and zeros between the letters of a longer ASCII value hide it as little as they do in a text.
+        A single kanji in an encoding of two bytes is looked for in decoded texts only."""
         if self._bytes is None:
             self._bytes = self._byte_forms()
         loose, strict = self._bytes
         lowered = data.lower()
-        return any(form in lowered for form in loose) or (strict is not None and strict.search(lowered) is not None)
+        if any(form in lowered for form in loose):
+            return True
+        if any(form in lowered and re.search(pattern, lowered, re.DOTALL) for form, pattern in strict):
+            return True
+        joined = lowered.translate(None, _SEPARATING_BYTES)
+        return any(word in joined for word in self._joined_bytes)
 
-    def _byte_forms(self) -> tuple[frozenset[bytes], re.Pattern[bytes] | None]:
+    def in_table(self, data: bytes) -> bool:
+        """Whether the entries of a colour or lookup table, of one or two bytes each, spell a value.
+
+        Short forms are left out, and those that a plain ramp spells (12345678)."""
+        if self._bytes is None:
+            self._bytes = self._byte_forms()
+        ramp = bytes(range(256)).lower()
+        forms = [form for form in self._bytes[0] if len(form) > 5 and form not in ramp]
+        return any(form in entries.lower() for entries in (data, data[::2], data[1::2]) for form in forms)
+
+    def _byte_forms(self) -> _Forms:
         loose: set[bytes] = set()
-        strict: set[bytes] = set()
+        strict: set[tuple[bytes, bytes]] = set()
         for needle in self._needles:
-            bounded = is_short(needle) or _is_number(needle)
-            for coded in {form for spelling in _spellings(needle) for form in _encoded(spelling)}:
-                if len(coded) >= _FEWEST_BYTES:
-                    (strict if bounded else loose).add(coded.lower())
-                if not is_short(needle):
-                    loose.update(form.lower() for form in _disguised(coded))
+            is_bounded = is_short(needle) or _is_number(needle)
+            for encoding, coded in {form for spelling in _spellings(needle) for form in _encoded(spelling)}:
+                lowered = coded.lower()
+                if len(coded) >= _FEWEST_BYTES and is_bounded:
+                    strict.add((lowered, _bounded_bytes(lowered, encoding)))
+                elif len(coded) >= _FEWEST_BYTES:
+                    loose.add(lowered)
+                for begun in (b"", *(_BEGINNINGS.get(encoding, ()) if is_bounded else ())):
+                    if not is_short(needle) or len(begun + coded) > 4:
+                        loose.update(form.lower() for form in _disguised(begun + coded))
+                wholes = {form.lower() for form in _disguised_whole(coded)} if is_bounded else set()
+                strict.update((form, _bounded_bytes(form, "")) for form in wholes)
             loose.update(_hashed(needle))
-        patterns = b"|".join(_bounded_bytes(form) for form in sorted(strict))
-        return frozenset(loose), re.compile(patterns, re.DOTALL) if patterns else None
+        return frozenset(loose), frozenset(strict)
 
 
 def _is_number(text: str) -> bool:
@@ -86,24 +123,30 @@ def _bounded(needle: str) -> str:
     return rf"(?<!\w){re.escape(needle)}(?!\w)"
 
 
-def _bounded_bytes(form: bytes) -> bytes:
+def _bounded_bytes(form: bytes, encoding: str) -> bytes:
+    """A pattern of these lower case bytes where nothing that belongs to the same word stands before or after."""
+    if encoding == "iso2022_jp" and not form.isalnum():
+        return _SHIFT_IN + re.escape(form) + rb"(?=\x1b|!!|\Z)"
     if form.isdigit():
         return rb"(?<![0-9])0*" + form + rb"(?![0-9])"
-    unit = 2 if len(form) > 1 and b"\0" in form[:2] else 1
-    if unit == 2:  # UTF-16: the neighbours are two bytes wide
-        letters = rb"[0-9a-z]"
-        low = form[1:2] == b"\0"
-        before, after = (letters + rb"\0", letters + rb"\0") if low else (rb"\0" + letters, rb"\0" + letters)
-        return rb"(?<!" + before + rb")" + re.escape(form) + rb"(?!" + after + rb")"
-    return rb"(?<![0-9a-z\x80-\xff])" + re.escape(form) + rb"(?![0-9a-z\x80-\xff])"
+    if len(form) > 1 and b"\0" in form[:2]:  # UTF-16 or 32: the neighbours are as wide
+        zeros = b"\0" * (3 if b"\0\0" in form[:4] else 1)
+        letter = rb"[0-9a-z]" + zeros if form[1:2] == b"\0" else zeros + rb"[0-9a-z]"
+        return rb"(?<!" + letter + rb")" + re.escape(form) + rb"(?!" + letter + rb")"
+    plain_form = rb"(?<![0-9a-z\x80-\xff])" + re.escape(form) + rb"(?![0-9a-z\x80-\xff])"
+    if encoding.startswith("utf-16"):  # the mark at the beginning of a text is no letter of it
+        return plain_form + rb"|(?:\xff\xfe|\xfe\xff)" + re.escape(form) + rb"(?![0-9a-z\x80-\xff])"
+    return plain_form
 
 
 def _spellings(needle: str) -> set[str]:
-    """As given, composed, in half-width katakana and in full-width Latin."""
+    """As given, composed, decomposed, in either kana, in half-width katakana and in full-width Latin."""
     composed = unicodedata.normalize("NFKC", needle)
-    narrow = "".join(_NARROW.get(one, one) for one in composed)
+    katakana = composed.translate(_HIRAGANA)
+    narrow = {"".join(_NARROW.get(one, one) for one in text) for text in (composed, katakana)}
     cased = {composed, composed.casefold(), composed.upper()}
-    return {needle, narrow} | cased | set(map(_widened, cased))
+    kana = {katakana, composed.translate(_KATAKANA)}
+    return {needle, unicodedata.normalize("NFD", needle)} | narrow | cased | kana | set(map(_widened, cased))
 
 
 def _widened(text: str) -> str:
@@ -124,7 +167,7 @@ def _narrow_katakana() -> dict[str, str]:
 _NARROW: Final = _narrow_katakana()
 
 
-def _encoded(text: str) -> Iterator[bytes]:
+def _encoded(text: str) -> Iterator[tuple[str, bytes]]:
     for encoding in _ENCODINGS:
         try:
             coded = text.encode(encoding)
@@ -133,12 +176,13 @@ def _encoded(text: str) -> Iterator[bytes]:
         if encoding == "iso2022_jp":
             # what stands between the escape sequences, which may be shared with the text around it
             coded = max(re.split(rb"\x1b[$(][@BJI]", coded), key=len)
-        yield coded
+        yield encoding, coded
 
 
 def _disguised(coded: bytes) -> Iterator[bytes]:
     """Percent and hexadecimal forms, and the part of the base64 that does not depend on what stands around."""
     yield coded.hex().encode()
+    yield _percent(coded)
     if not coded.isalnum():
         yield quote(coded, safe="").encode()
     for before in range(3):
@@ -148,7 +192,24 @@ def _disguised(coded: bytes) -> Iterator[bytes]:
         inner = text[start : len(text) - end]
         if len(inner) >= 6:
             yield inner
-            yield inner.translate(bytes.maketrans(b"+/", b"-_"))
+            yield inner.translate(_URL_SAFE)
+
+
+def _disguised_whole(coded: bytes) -> Iterator[bytes]:
+    """The same of a value too short for that, as words of their own."""
+    if 2 < len(coded) <= 6:
+        yield coded.hex().encode()
+        if not coded.isalnum():
+            yield quote(coded, safe="").encode()
+        yield _percent(coded)
+        text = base64.b64encode(coded).rstrip(b"=")
+        yield text
+        yield text.translate(_URL_SAFE)
+
+
+def _percent(coded: bytes) -> bytes:
+    """Every byte as %XX, also those that need not be."""
+    return "".join(f"%{byte:02x}" for byte in coded).encode()
 
 
 def _hashed(needle: str) -> Iterator[bytes]:

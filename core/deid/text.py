@@ -1,30 +1,26 @@
 """Finds and reads text that is burned into a picture, with the detector and recogniser that the RapidOCR wheel carries.
 
 The models run in onnxruntime directly, on one thread: several children side by side use the cores better than one with
-several threads. A reader pool is `Sandbox(size=cores, memory_bytes=TEXT_MEMORY, wall_seconds=TEXT_SECONDS)`."""
+several threads. `core.deid.text_line` has the limits that a sandbox of readers needs."""
 
 import importlib.util
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import cv2
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from core.deid.text_line import Box, Text
 from core.dicom.display import Rgb, to_rgb
 from core.dicom.frames import decode_stored, sent_palette
 from core.dicom.pixel_format import PixelFormat
 
-Box = tuple[int, int, int, int]
 Plane = NDArray[np.float32]
-
-TEXT_MEMORY: Final = 2 << 30
-TEXT_SECONDS: Final = 60.0
 
 _DETECTOR, _RECOGNISER = "PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx"
 _PIXEL, _REGION = 0.3, 0.5  # how sure the detector is of a pixel, and of a region on average
@@ -41,18 +37,6 @@ _BORDER = 12  # pixels round a crop: text at its very edge is else missed
 _TILE = 16
 _EDGE = 20  # least step between neighbours, of 255, that a letter could make
 _SCALES = ((160_000, 2.0), (500_000, 1.5), (math.inf, 1.0))  # pixels of an area, and how much larger it is looked at
-
-
-@dataclass(frozen=True)
-class Text:
-    """One line of text on a frame (from 1): x0, y0, x1, y1 in pixels of the stored frame, ends exclusive.
-
-    `words` is empty where something looks like text and could not be read; `score` 0..1 is the recogniser's."""
-
-    frame: int
-    box: Box
-    words: str
-    score: float
 
 
 class TextReader:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Self
 
-from core.deid.text import Box, Text
+from core.deid.text_line import Box, Text
 from core.deid.text_match import Identifiers
 from core.deid.text_words import Look, look
 

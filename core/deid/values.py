@@ -77,13 +77,18 @@ def text(element: DataElement, search: Search, device: Sequence[str]) -> Any:  #
 
     `device`: see `device_names`."""
     values = [str(value).strip(" \0") for value in parts(element.value)]
-    longest = _LENGTHS.get(str(element.VR), 0)
+    if not is_device_text(values, str(element.VR)):
+        raise held(element.keyword)
     for value in values:
-        if len(value) > longest or not _TEXT.fullmatch(value):
-            raise held(element.keyword)
         if search.in_text(without(value, device)):
             raise held(element.keyword)
     return (values if len(values) > 1 else values[0]) if values else None
+
+
+def is_device_text(texts: Sequence[str], vr: str) -> bool:
+    """Whether these have the length and the letters of what a scanner writes about itself."""
+    longest = _LENGTHS.get(vr, 0)
+    return all(len(text) <= longest and _TEXT.fullmatch(text) for text in texts)
 
 
 def sex(element: DataElement) -> str:

@@ -26,6 +26,7 @@ __all__ = ["Leak", "check_released", "check_structure", "find_leaks", "frames_de
 
 NON_PIXEL: Final = "non-pixel bytes"
 _TABLES: Final = frozenset({0x00281201, 0x00281202, 0x00281203, 0x00283006})
+_SHORT_TABLE: Final = 32  # bytes; one so short is searched as text too
 _UIDS: Final = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 Decode = Callable[[bytes, PixelFormat], object]
 
@@ -53,8 +54,8 @@ def whole_words(needles: Sequence[str]) -> int:
 def find_leaks(source: BinaryIO | bytes, needles: Sequence[str]) -> list[Leak]:
     """Every place of a Part 10 file where one of these values is left, in whatever encoding or disguise.
 
-    Looked at are all decoded texts (file meta information too) and all bytes outside the pixel data; the entries of
-    colour tables are no bytes of text. Raises Refused for a file that cannot be read."""
+    Looked at are all decoded texts (file meta information too) and all bytes outside the pixel data; in the entries of
+    colour and lookup tables, which are numbers, long values only. Raises Refused for a file that cannot be read."""
     fp, size = _sized(source)
     part10 = open_part10(fp, size)
     return _leaks(fp, size, part10, Search(needles))
@@ -112,7 +113,8 @@ def _sized(source: BinaryIO | bytes) -> tuple[BinaryIO, int]:
 
 def _leaks(fp: BinaryIO, size: int, part10: Part10, search: Search) -> list[Leak]:
     found: list[Leak] = []
-    raw = _non_pixel(fp, size, part10)
+    raw, tables = _non_pixel(fp, size, part10)
+    found += [Leak(keyword) for keyword, entries in tables if search.in_table(entries)]
     for element, texts, searchable in _texts(part10):
         if any(search.in_text(text) for text in searchable):
             found.append(Leak(element.keyword or str(element.tag)))
@@ -160,19 +162,33 @@ def _coded(element: DataElement, syntax: str) -> bytes:
     return tag + str(element.VR).encode() + struct.pack("<H", len(data)) + data
 
 
-def _non_pixel(fp: BinaryIO, size: int, part10: Part10) -> bytes:
-    """All bytes but the frames and the entries of colour tables."""
+def _non_pixel(fp: BinaryIO, size: int, part10: Part10) -> tuple[bytes, list[tuple[str, bytes]]]:
+    """All bytes but the frames and the entries of tables, and (keyword, entries) of the tables."""
     layout = check(fp, size)
     end = layout.pixel_offset if layout.pixel_tag is not None else layout.header_end
     if part10.transfer_syntax == "1.2.840.10008.1.2.1.99":
         raise Held("A deflated file is not what this system writes.")
     fp.seek(0)
     head = fp.read(end)
-    for tag in _TABLES & {int(tag) for tag in part10.dataset.keys()}:  # noqa: SIM118 - iteration would convert
-        value = part10.dataset[tag].value
-        if isinstance(value, bytes) and value:
-            head = head.replace(value, b"\0\0")
-    return b"\0\0".join([head, *_after(fp, size, layout)])
+    tables = list(_tables(part10))
+    for _, entries in tables:
+        if len(entries) > _SHORT_TABLE:
+            head = head.replace(entries, b"\0\0")
+    return b"\0\0".join([head, *_after(fp, size, layout)]), tables
+
+
+def _tables(part10: Part10) -> Iterator[tuple[str, bytes]]:
+    """The colour tables at the top level and the lookup tables in their sequences; numbers, not bytes of text."""
+    items = [part10.dataset]
+    for keyword in ("ModalityLUTSequence", "VOILUTSequence"):
+        items += part10.dataset.get(keyword) or ()
+    for item in items:
+        for tag in _TABLES & {int(tag) for tag in item.keys()}:  # noqa: SIM118 - iteration would convert
+            value = item[tag].value
+            if isinstance(value, list | MultiValue):  # numbers, as they are in the file
+                value = b"".join(struct.pack("<H", int(one) & 0xFFFF) for one in value)
+            if isinstance(value, bytes) and value:
+                yield item[tag].keyword, value
 
 
 def _after(fp: BinaryIO, size: int, layout: Layout) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import Index, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import TEXT
 from sqlmodel import Field, SQLModel
 
@@ -29,6 +29,7 @@ MASK_MOVES: Final[dict[MaskState, frozenset[MaskState]]] = {
 class Pick(SQLModel, table=True):
     """Whether an image is registered; a rejected one carries a coded reason."""
 
+    __table_args__ = (Index("ix_pick_rejected", "image_id", postgresql_where=text("picked IS FALSE")),)
     image_id: UUID = Field(primary_key=True, foreign_key="site_image.id")
     picked: bool
     reason: str | None = Field(default=None, max_length=32)
@@ -77,11 +78,16 @@ class ImageMask(SQLModel, table=True):
     """One proposal of rectangles and the candidate made from it. A change makes a new row and voids the old one.
 
     `reasons` says for each rectangle why it is there; `candidate` is the index of the sealed pixel stream;
-    `to_show` are the frame numbers (from 1) with a distinct overlay, which a person must have seen. `is_drawn`: a
-    person's own rectangles, which no rule replaces."""
+    `to_show` are the frame numbers (from 1) with a distinct overlay, which a person must have seen. `texts` are the
+    places with text that may identify, as `core.services.texts` keeps them; what is written there is kept nowhere.
+    `text_read`: the present candidate was looked through for text. `is_drawn`: a person's own rectangles, which no
+    rule replaces."""
 
     __tablename__ = "image_mask"
-    __table_args__ = (UniqueConstraint("image_id", "revision"),)
+    __table_args__ = (
+        UniqueConstraint("image_id", "revision"),
+        Index("ix_image_mask_open", "image_id", postgresql_where=text("state = 'PROPOSED'")),
+    )
     id: UUID = Field(default_factory=uuid7, primary_key=True)
     image_id: UUID = Field(foreign_key="site_image.id", index=True)
     revision: int
@@ -95,6 +101,8 @@ class ImageMask(SQLModel, table=True):
     candidate: dict[str, Any] = Json(dict)
     digest: str | None = Field(default=None, max_length=64)
     to_show: list[int] = Json(list)
+    texts: list[dict[str, Any]] = Json(list)
+    text_read: bool = False
     hold: str | None = Field(default=None, max_length=400)
     confirmed_by: UUID | None = Field(default=None, foreign_key="user.id")
     confirmed_at: datetime | None = Moment(default=None)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import BigInteger, UniqueConstraint
@@ -77,6 +77,15 @@ class PackagedImage(SQLModel, table=True):
     sop_instance_uid: str | None = Field(default=None, max_length=64)
     study_uid: str | None = Field(default=None, max_length=64)
     series_uid: str | None = Field(default=None, max_length=64)
+
+
+class DeidReport(SQLModel, table=True):
+    """What de-identification did to one packaged image. It names attributes and counts; no value that was taken out is here."""
+
+    __tablename__ = "deid_report"
+    packaged_image_id: UUID = Field(primary_key=True, foreign_key="packaged_image.id")
+    body: dict[str, Any] = Json(dict)
+    created_at: datetime = Created()
 
 
 class ParcelState(StrEnum):

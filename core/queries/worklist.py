@@ -62,8 +62,11 @@ def stuck() -> ColumnElement[bool]:
 
 
 def open_masks() -> ColumnElement[bool]:
-    """A case in curation with a picture, not rejected, whose mask nobody has confirmed."""
-    waiting = select(SiteImage.id).where(SiteImage.case_id == SiteCase.id, _usable(), ~_confirmed())
+    """A case in curation with a picture, not rejected, whose mask nobody has confirmed.
+
+    Every picture of such a case has a mask: it was proposed in the transaction that brought the case into curation."""
+    proposed = and_(col(ImageMask.image_id) == SiteImage.id, col(ImageMask.state) == MaskState.PROPOSED)
+    waiting = select(SiteImage.id).join(ImageMask, proposed).where(SiteImage.case_id == SiteCase.id, _usable())
     return and_(col(SiteCase.state) == CaseState.CURATING, exists(waiting))
 
 
@@ -107,7 +110,7 @@ def lines(session: Session, actor: Actor, chosen: Chosen, limit: int = PAGE) -> 
     statement = _ordered(chosen_cases(actor, chosen), chosen).limit(limit).offset((chosen.page - 1) * limit)
     cases = session.exec(statement).all()
     names = _names(session, {found.flagged_by for found in cases})
-    counts = _counts(session, one_of([found.id for found in cases]))
+    counts = _counts(session, [found.id for found in cases])
     return [Line(found, names.get(found.flagged_by, ""), *counts.get(found.id, ())) for found in cases]
 
 
@@ -143,12 +146,7 @@ def _usable() -> ColumnElement[bool]:
     return and_(col(SiteImage.state) == ImageState.STAGED, col(SiteImage.frames) > 0, ~rejected)
 
 
-def _confirmed() -> ColumnElement[bool]:
-    mask = select(ImageMask.id).where(ImageMask.image_id == SiteImage.id, ImageMask.state == MaskState.CONFIRMED)
-    return exists(mask)
-
-
-def _counts(session: Session, chosen: ColumnElement[bool]) -> dict[UUID, tuple[int, int, int, int]]:
+def _counts(session: Session, case_ids: Sequence[UUID]) -> dict[UUID, tuple[int, int, int, int]]:
     """{case: (images, frames, masks needed, masks confirmed)} of these cases, in one grouped query."""
     rejected = col(Pick.picked).is_(False)
     usable = and_(col(SiteImage.state) == ImageState.STAGED, col(SiteImage.frames) > 0, rejected.is_not(True))
@@ -161,12 +159,11 @@ def _counts(session: Session, chosen: ColumnElement[bool]) -> dict[UUID, tuple[i
             func.count().filter(usable),
             func.count().filter(and_(usable, confirmed)),
         )
-        .join(SiteCase, col(SiteCase.id) == SiteImage.case_id)
         .outerjoin(Pick, col(Pick.image_id) == SiteImage.id)
         .outerjoin(
             ImageMask, and_(col(ImageMask.image_id) == SiteImage.id, col(ImageMask.state) == MaskState.CONFIRMED)
         )
-        .where(chosen)
+        .where(col(SiteImage.case_id) == any_(literal(list(case_ids), ARRAY(Uuid))))
         .group_by(col(SiteImage.case_id))
     )
     return {

@@ -11,10 +11,17 @@ PNG = "image/png"
 
 
 def png_of(
-    sandbox: Sandbox, data: bytes, fmt: PixelFormat, palette: Palette | None, crop: list[int] | None = None
+    sandbox: Sandbox,
+    data: bytes,
+    fmt: PixelFormat,
+    palette: Palette | None,
+    crop: list[int] | None = None,
+    width: int | None = None,
 ) -> bytes:
-    """One stored frame as PNG (RGB, 8 bit); the same frame gives the same bytes."""
+    """One stored frame as PNG (RGB, 8 bit), at most `width` wide and high; the same frame gives the same bytes."""
     params: dict[str, Any] = {"fmt": asdict(fmt), "media_type": PNG, "crop": crop}
+    if width is not None:
+        params["size"] = [width, width]
     blobs = [data]
     if palette is not None:
         params["palette"] = {"first": palette.first, "dtype": palette.lut.dtype.name}

@@ -1,9 +1,8 @@
 """Masks: propose rectangles, write the candidate, show it, confirm its digest. A change voids the confirmation."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.dialects.postgresql import insert
@@ -12,11 +11,10 @@ from sqlmodel import Session, select
 from core import audit, jobs
 from core.clock import now_utc
 from core.db import transaction
-from core.deid import candidate as candidates
+from core.deid.candidate import Index, frame_bytes
 from core.deid.mask_rules import Rule, catalogue
-from core.deid.masks import DeviceFacts, Proposal, Rect
+from core.deid.masks import MOST_RECTS, DeviceFacts, Proposal
 from core.deid.masks import propose as propose_rects
-from core.dicom.part10 import Part10, frame_bytes, open_part10
 from core.errors import Conflict, Malformed, Refused, WrongState
 from core.models.curation import MASK_MOVES, ImageMask, MaskState, MaskView
 from core.models.sitecase import CaseState, ImageState, SiteCase, SiteImage
@@ -24,18 +22,13 @@ from core.node import SiteNode
 from core.permissions import SYSTEM, Actor, Verb, check
 from core.queries import cases as queries
 from core.queries.device_rules import rules_to_propose
+from core.services import candidate, texts
+from core.services.candidate import kind_of
 from core.services.cases import locked
 from core.services.curation import editable_image
 from core.services.facts import regions_of
-from core.vault import SealedReader
 
-MOST_RECTS = 64
 _DEVICE = ("manufacturer", "model", "software", "rows", "columns", "image_type", "modality", "sop_class_uid", "regions")
-
-
-def kind_of(mask_revision: int) -> str:
-    """The staging kind of a candidate: one file for each revision of the mask."""
-    return f"candidate-{mask_revision}"
 
 
 def move(session: Session, actor: Actor, mask: ImageMask, to: MaskState) -> None:
@@ -53,18 +46,21 @@ def make_candidate(node: SiteNode, image_id: UUID) -> None:
         if image is None or image.state != ImageState.STAGED or not image.frames:
             return
         mask = queries.current_mask(session, image_id) or propose(session, [image])[0]
-        if mask.digest or mask.hold or session.get_one(SiteCase, image.case_id).state != CaseState.CURATING:
+        is_made = mask.digest is not None and mask.text_read
+        if is_made or mask.hold or session.get_one(SiteCase, image.case_id).state != CaseState.CURATING:
             return
     try:
-        made = _write(node, image, mask)
+        index, found = candidate.write(node, image, mask)
     except Refused as refusal:
         with transaction(node.engine, "mask.hold") as session:
             session.get_one(ImageMask, mask.id).hold = refusal.message
         return
     with transaction(node.engine, "mask.candidate") as session:
         row = session.get_one(ImageMask, mask.id)
-        row.candidate, row.digest, row.to_show = made.index, made.digest, made.to_show
-        audit.record(session, SYSTEM, "mask.candidate", mask.id, revision=mask.revision)
+        row.rects, row.reasons = mask.rects, mask.reasons
+        row.candidate, row.digest, row.to_show = index.as_dict(), index.digest, index.distinct_frames
+        row.texts, row.text_read = texts.kept_with(row.texts, found), True
+        audit.record(session, SYSTEM, "mask.candidate", mask.id, revision=mask.revision, texts=len(found))
 
 
 @lru_cache(maxsize=256)
@@ -99,40 +95,17 @@ def proposed_mask(image: SiteImage, rules: tuple[Rule, ...], revision: int = 1) 
     )
 
 
-class Made:
-    """A written candidate: its index, digest and the frames (from 1) that a person must see."""
-
-    def __init__(self, index: dict[str, Any], digest: str, to_show: list[int]) -> None:
-        self.index, self.digest, self.to_show = index, digest, to_show
-
-
-def _write(node: SiteNode, image: SiteImage, mask: ImageMask) -> Made:
-    with node.staging.open(image.id, "original") as reader:
-        part10 = open_part10(reader, reader.size)
-        if part10.pixel is None:
-            raise Refused("This object has no picture.")
-        plan = candidates.plan(
-            part10.dataset, part10.pixel, [Rect(*rect) for rect in mask.rects], regions_of(image.facts)
-        )
-        writer = candidates.Writer(plan)
-        node.staging.put(image.id, kind_of(mask.revision), writer.stream(_masked(node, reader, part10, plan)))
-    index = writer.index()
-    return Made(index.as_dict(), index.digest, index.distinct_frames)
-
-
-def _masked(
-    node: SiteNode, reader: SealedReader, part10: Part10, plan: candidates.Plan
-) -> Iterator[candidates.MaskedFrame]:
-    """Each frame through the sandbox, one at a time: memory stays flat in the number of frames."""
-    for index in range(len(part10.frames)):
-        params, blobs = plan.request(frame_bytes(reader, part10, index))
-        yield plan.response(*node.sandbox.call("core.deid.candidate:sandboxed_mask", params, blobs))
-
-
 def set_rects(
-    session: Session, actor: Actor, image_id: UUID, rects: Sequence[tuple[int, int, int, int]], revision: int
+    session: Session,
+    actor: Actor,
+    image_id: UUID,
+    rects: Sequence[tuple[int, int, int, int]],
+    revision: int,
+    reasons: Mapping[tuple[int, ...], str] | None = None,
 ) -> ImageMask:
-    """A person's own rectangles: the present mask becomes void, a new candidate is made. `revision` is the one they saw."""
+    """A person's own rectangles: the present mask becomes void, a new candidate is made. `revision` is the one they saw.
+
+    `reasons`: of rectangles that something else than the person's hand proposed."""
     image = editable_image(session, actor, image_id)
     current = queries.current_mask(session, image.id)
     if current is None or current.revision != revision:
@@ -143,21 +116,38 @@ def set_rects(
         )
     move(session, actor, current, MaskState.VOID)
     known = {tuple(rect): reason for rect, reason in zip(current.rects, current.reasons, strict=True)}
+    known |= reasons or {}
+    return _next(session, actor, current, rects, [known.get(tuple(rect), "drawn by a person") for rect in rects])
+
+
+def look_again(session: Session, actor: Actor, image_id: UUID) -> None:
+    """The present mask is void, confirmed or not, and its rectangles are a question again: text was found later."""
+    current = queries.current_mask(session, image_id)
+    if current is not None:
+        move(session, actor, current, MaskState.VOID)
+        _next(session, actor, current, current.rects, current.reasons)
+
+
+def _next(
+    session: Session, actor: Actor, current: ImageMask, rects: Sequence[Sequence[int]], reasons: Sequence[str]
+) -> ImageMask:
+    """A new revision after one that is void now, and the job that writes its candidate. Answers about text stay."""
     mask = ImageMask(
-        image_id=image.id,
-        revision=revision + 1,
+        image_id=current.image_id,
+        revision=current.revision + 1,
         state=MaskState.PROPOSED,
         rects=[list(rect) for rect in rects],
-        reasons=[known.get(tuple(rect), "drawn by a person") for rect in rects],
+        reasons=list(reasons),
         rule_id=current.rule_id,
         rule_version=current.rule_version,
         must_look=True,
+        texts=[one for one in current.texts if one.get("answer") == texts.LEAVE],
         is_drawn=True,
     )
     session.add(mask)
     session.flush()
     audit.record(session, actor, "mask.proposed", mask.id, after=MaskState.PROPOSED, revision=mask.revision)
-    jobs.enqueue(session, "mask", "pixels", key=f"image:{image.id}", image_id=str(image.id))
+    jobs.enqueue(session, "mask", "pixels", key=f"image:{mask.image_id}", image_id=str(mask.image_id))
     return mask
 
 
@@ -228,9 +218,9 @@ def _rendered(
         raise WrongState(mask.hold if mask and mask.hold else "The candidate is not ready yet.")
     if not 1 <= frame <= image.frames:
         raise Malformed(f"This image has frames 1 to {image.frames}.")
-    index = candidates.Index.of(mask.candidate)
+    index = Index.of(mask.candidate)
     with node.staging.open(image.id, kind_of(mask.revision)) as reader:
-        params, blobs = index.render_request(candidates.frame_bytes(reader, index, frame - 1))
+        params, blobs = index.render_request(frame_bytes(reader, index, frame - 1))
     if width is not None:
         params["size"] = [width, width]
     _, rendered = node.sandbox.call("core.dicom.frames:sandboxed_render", params, blobs)
@@ -252,6 +242,10 @@ def confirm(session: Session, actor: Actor, image_id: UUID, digest: str) -> Imag
         return mask
     if actor.user_id is None:
         raise WrongState("Only a person can confirm.")
+    if not mask.text_read:
+        raise WrongState("Text in this picture is still being looked for; try again in a moment.")
+    if waiting := texts.open_places(mask):
+        raise WrongState(f"Text in the picture waits for your answer, mask it or leave it ({len(waiting)} to go).")
     missing = set(mask.to_show) - queries.frames_shown(session, mask.id, actor.user_id)
     if missing:
         raise WrongState(f"You have not been shown frame {min(missing)} yet ({len(missing)} to go).")

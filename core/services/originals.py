@@ -15,8 +15,10 @@ from core.queries import cases as queries
 from core.services.decoding import png_of
 
 
-def frame(node: SiteNode, session: Session, actor: Actor, image_id: UUID, number: int) -> bytes:
-    """PNG of one frame, counted from 1."""
+def frame(
+    node: SiteNode, session: Session, actor: Actor, image_id: UUID, number: int, width: int | None = None
+) -> bytes:
+    """PNG of one frame, counted from 1; `width` makes it small."""
     image, case = queries.readable_image(session, actor, image_id)
     check(actor, Verb.SEE_PIXELS, case.domain)
     if image.state != ImageState.STAGED or case.purged_at is not None:
@@ -29,4 +31,4 @@ def frame(node: SiteNode, session: Session, actor: Actor, image_id: UUID, number
         if part10.pixel is None:
             raise WrongState("This object has no picture.")
         data = frame_bytes(reader, part10, number - 1)
-        return png_of(node.sandbox, data, part10.pixel, palette_of(part10.dataset))
+        return png_of(node.sandbox, data, part10.pixel, palette_of(part10.dataset), width=width)

@@ -10,21 +10,34 @@ from core.clock import now_utc
 from core.db import reading, transaction
 from core.deid import headers, verify
 from core.deid.candidate import Index
+from core.deid.masks import Rect
 from core.deid.pseudonyms import Pseudonyms
 from core.deid.release import build_file
-from core.dicom.part10 import open_part10
-from core.errors import NotFound, Refused, Unavailable
-from core.models.curation import MaskState
+from core.deid.report import header_report
+from core.deid.text_search import Picture
+from core.dicom.display import palette_of
+from core.dicom.part10 import frame_bytes, open_part10
+from core.errors import Held, NotFound, Refused, Unavailable
+from core.models.curation import ImageMask, MaskState
 from core.models.sitecase import CaseState, SiteCase, SiteImage
-from core.models.transfer import Package, PackagedImage, PackageState
+from core.models.transfer import DeidReport, Package, PackagedImage, PackageState
 from core.node import SiteNode
 from core.permissions import SYSTEM
 from core.queries import cases as queries
-from core.services import cases, packages
-from core.services.masks import kind_of
+from core.services import cases, masks, packages, texts
+from core.services.candidate import kind_of
+from core.services.facts import regions_of
 from core.services.registering import picked_images
 from core.store import sha256_of
-from core.vault import Link
+from core.vault import Link, SealedReader
+
+
+class TextRemains(Held):
+    """Text is visible that nobody has answered for; `image_id` is looked at again."""
+
+    def __init__(self, message: str, image_id: UUID) -> None:
+        super().__init__(message)
+        self.image_id = image_id
 
 
 def release(node: SiteNode, case_id: UUID) -> None:
@@ -39,6 +52,8 @@ def release(node: SiteNode, case_id: UUID) -> None:
         for image in _to_build(node, package):
             _build(node, package, image, link)
         _complete(node, package)
+    except TextRemains as refusal:
+        _hold(node, package, refusal.message, refusal.image_id)
     except Refused as refusal:
         _hold(node, package, refusal.message)
     except NotFound:
@@ -77,9 +92,9 @@ def _issue_identities(node: SiteNode, case_id: UUID) -> Package | None:
         )
         session.add(package)
         session.flush()
-        masks = queries.masks_of(session, case_id)
+        present = queries.masks_of(session, case_id)
         for image in picked_images(session, case_id):
-            session.add(PackagedImage(package_id=package.id, image_id=image.id, mask_id=masks[image.id].id))
+            session.add(PackagedImage(package_id=package.id, image_id=image.id, mask_id=present[image.id].id))
         audit.record(session, SYSTEM, "package.building", package.id, after=package.state, case=str(case_id))
         return package
 
@@ -113,12 +128,14 @@ def _build(node: SiteNode, package: Package, packaged: PackagedImage, link: Link
         source = open_part10(original, original.size)
         header = headers.deidentify(source.dataset, pseudonyms, index, revision=mask.revision, needles=needles)
         verify.uids_are_new(header, source.dataset)
+        report = header_report(source.dataset, header, needles)
     with node.staging.open(packaged.image_id, kind_of(mask.revision)) as stream:
         index.check_digest(stream, mask.digest or "")
         node.staging.put(packaged.image_id, "release", build_file(header, stream, index))
     with node.staging.open(packaged.image_id, "release") as written:
         verify.check_released(written, written.size, needles)
         verify.frames_decode(written, open_part10(written, written.size), node.sandbox)
+        _check_text(node, package.case_id, packaged.image_id, mask, written)
         written.seek(0)
         sha256, size = sha256_of(written)
         written.seek(0)
@@ -128,7 +145,23 @@ def _build(node: SiteNode, package: Package, packaged: PackagedImage, link: Link
         row.sha256, row.size = sha256, size
         row.sop_instance_uid = str(header.SOPInstanceUID)
         row.study_uid, row.series_uid = str(header.StudyInstanceUID), str(header.SeriesInstanceUID)
+        session.merge(DeidReport(packaged_image_id=packaged.id, body=report))
     node.staging.delete(packaged.image_id, "release")
+
+
+def _check_text(node: SiteNode, case_id: UUID, image_id: UUID, mask: ImageMask, written: SealedReader) -> None:
+    """Read the file's own frames once more: what is known of a patient may have grown since the mask was confirmed."""
+    part10 = open_part10(written, written.size)
+    if part10.pixel is None:
+        raise Held("The file has no picture.")
+    with reading(node.engine) as session:
+        regions = regions_of(session.get_one(SiteImage, image_id).facts)
+    frames = Picture(part10.pixel, lambda n: frame_bytes(written, part10, n - 1), palette_of(part10.dataset))
+    found = texts.look(node, case_id, frames, regions, [Rect(*rect) for rect in mask.rects])
+    if texts.not_left(mask, found):
+        raise TextRemains(
+            "Text that nobody has answered for is visible in a picture; look at the image again.", image_id
+        )
 
 
 def _check_opt_out(node: SiteNode, case_id: UUID) -> None:
@@ -156,8 +189,8 @@ def _still_confirmed(session: Session, package: Package) -> None:
             raise Refused("The mask was changed after the confirmation; look at it again.")
 
 
-def _hold(node: SiteNode, package: Package, reason: str) -> None:
-    """The package is held and the case is a person's again, with the reason."""
+def _hold(node: SiteNode, package: Package, reason: str, image_id: UUID | None = None) -> None:
+    """The package is held and the case is a person's again, with the reason; `image_id`: its mask is to be looked at."""
     with transaction(node.engine, "release.hold") as session:
         case = cases.locked(session, package.case_id)
         row = packages.locked(session, package.id)
@@ -167,6 +200,8 @@ def _hold(node: SiteNode, package: Package, reason: str) -> None:
         if case.state == CaseState.REGISTERED:
             cases.move(session, SYSTEM, case, CaseState.CURATING)
             case.reason = reason
+            if image_id is not None:
+                masks.look_again(session, SYSTEM, image_id)
 
 
 def unreferenced_blobs(session: Session, hashes: list[str]) -> set[str]:

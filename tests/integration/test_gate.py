@@ -229,7 +229,7 @@ FILES: dict[str, tuple[Change, Reason]] = {
     "original UID inside": (lambda ds: setattr(ds, "FrameOfReferenceUID", "1.2.840.113619.2.1"), Reason.PERSONAL_TAG),
     "burned in": (lambda ds: setattr(ds, "BurnedInAnnotation", "YES"), Reason.PERSONAL_TAG),
     "another patient": (lambda ds: setattr(ds, "PatientID", str(uuid4())), Reason.IMAGE_DIFFERS),
-    "another instance": (lambda ds: setattr(ds, "SOPInstanceUID", "2.25.1234567"), Reason.IMAGE_DIFFERS),
+    "another instance": (lambda ds: setattr(ds, "SOPInstanceUID", f"2.25.{uuid4().int}"), Reason.IMAGE_DIFFERS),
     "rows": (lambda ds: setattr(ds, "Rows", ds.Rows // 2), Reason.UNREADABLE_IMAGE),
 }
 

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from commands import orthanc
 from commands.demo import Running, running
-from commands.demo_journey import Person
+from commands.demo_person import Person
 from core.db import make_engine, reading
 from core.dicom.facts import needles, read_identity
 from core.dicom.part10 import open_part10

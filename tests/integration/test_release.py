@@ -33,7 +33,7 @@ from core.package.central_keys import CentralKeys
 from core.package.contract import CaseRecord
 from core.permissions import Actor
 from core.services import masks, optouts, release, send
-from core.services.masks import kind_of
+from core.services.candidate import kind_of
 from ml.phantom import PhantomStudy
 from tests.casework import Case, pulled, small_study
 from tests.pacs_twin import BadPacs, running

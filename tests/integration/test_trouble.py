@@ -16,8 +16,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from commands.demo import Running, running
-from commands.demo_journey import Journey, Person
+from commands.demo_journey import Journey
 from commands.demo_nodes import DemoNode, launch
+from commands.demo_person import Person
 from core.db import make_engine, reading
 from core.errors import Unavailable
 from ml.phantom import PhantomStudy, make_study

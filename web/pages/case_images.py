@@ -13,7 +13,7 @@ from core.models.sitecase import SiteImage
 from core.node import SiteNode
 from core.permissions import Actor, Verb
 from core.queries import case_page
-from core.services import curation, masks, rois
+from core.services import curation, masks, rois, text_answers
 from web import case_data
 from web.deps import ActorDep, NodeDep, SessionDep, may
 from web.render import look_of
@@ -54,6 +54,11 @@ class RoiChanged(RoiSent):
 
 class MaskSent(Sent):
     rects: list[tuple[int, int, int, int]] = Field(max_length=64)
+    revision: int = Field(ge=1)
+
+
+class TextsAnswered(Sent):
+    answers: dict[int, text_answers.Answer] = Field(max_length=1000)
     revision: int = Field(ge=1)
 
 
@@ -125,6 +130,15 @@ def case_mask(
 @router.put(_PICTURE + "/mask")
 def case_set_mask(request: Request, body: MaskSent, session: SessionDep, actor: Curator, image: ImageDep) -> Response:
     masks.set_rects(session, actor, image.id, body.rects, body.revision)
+    return _mask(request, session, actor, image)
+
+
+@router.post(_PICTURE + "/mask/texts")
+def case_answer_texts(
+    request: Request, body: TextsAnswered, session: SessionDep, actor: Curator, image: ImageDep
+) -> Response:
+    """What text in the picture is: masked, or left because it names nobody."""
+    text_answers.answer(session, actor, image.id, body.revision, body.answers)
     return _mask(request, session, actor, image)
 
 

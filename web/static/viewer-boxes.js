@@ -55,7 +55,7 @@ export class Boxes {
     const focused = this.layer.contains(document.activeElement) ? document.activeElement.dataset.key : null;
     const shapes = this.items.map((item) => this.#drawn(item));
     const chosen = this.items.find((item) => item.key === this.selected);
-    this.layer.replaceChildren(...shapes, ...(chosen && this.isEditable ? this.#handles(chosen) : []));
+    this.layer.replaceChildren(...shapes, ...(chosen && this.isEditable && !chosen.isFixed ? this.#handles(chosen) : []));
     if (this.#drag?.box && !this.#drag.item) this.layer.append(svg("rect", { ...this.#drag.box, class: "box drawing" }));
     if (focused) this.#shape(focused)?.focus({ preventScroll: true });
   }
@@ -89,7 +89,7 @@ export class Boxes {
     else if (this.isEditable && this.tool === "draw" && event.button === 0) this.#drag = { x, y, box: this.#between(x, y, x, y) };
     else if (item && event.button === 0) {
       this.select(item.key, true);
-      if (!this.isEditable) return;
+      if (!this.isEditable || item.isFixed) return;
       this.#drag = { item, x, y, box: plain(item) };
     } else this.#drag = { isPan: true, x: event.clientX, y: event.clientY };
     this.stage.root.setPointerCapture(event.pointerId);
@@ -163,13 +163,14 @@ export class Boxes {
     const item = this.items.find((one) => one.key === event.target.dataset.key);
     const arrow = ARROWS[event.code];
     if (!item || event.isComposing || event.ctrlKey || event.metaKey) return;
-    if (arrow && this.isEditable) {
+    const isEditable = this.isEditable && !item.isFixed;
+    if (arrow && isEditable) {
       const [dx, dy] = arrow.map((part) => part * (event.shiftKey ? 10 : 1));
       const box = event.altKey
         ? this.#between(item.x, item.y, Math.max(item.x + LEAST, item.x + item.width + dx), Math.max(item.y + LEAST, item.y + item.height + dy))
         : this.#kept({ ...plain(item), x: item.x + dx, y: item.y + dy });
       this.#changed(item, box);
-    } else if ((event.code === "Delete" || event.code === "Backspace") && this.isEditable) this.told.remove(item);
+    } else if ((event.code === "Delete" || event.code === "Backspace") && isEditable) this.told.remove(item);
     else if (event.code === "Escape") {
       this.select(null);
       this.stage.root.focus({ preventScroll: true });

@@ -1,6 +1,7 @@
 // Mask mode: the proposed areas with their reasons, what must be seen before a confirmation, and the confirmation itself.
 "use strict";
 import { save } from "./case-save.js";
+import { Texts, openTexts } from "./viewer-texts.js";
 import { data, make, t } from "./viewer-words.js";
 
 const POLL_MS = 1500;
@@ -25,6 +26,7 @@ export class Masks {
   constructor(root, viewer) {
     this.root = root;
     this.viewer = viewer;
+    this.texts = new Texts(root.querySelector("#mask-texts"), this);
     const on = (id, deed) => root.querySelector(id).addEventListener("click", deed);
     on("#mask-confirm", () => this.confirm());
     on("#mask-confirm-rule", () => this.confirmRule());
@@ -39,6 +41,21 @@ export class Masks {
     addEventListener("beforeunload", (event) => { if (this.#drafts.size) event.preventDefault(); });
     addEventListener("pagehide", () => this.tell());
     this.#poll();
+  }
+
+  pathOf(image) {
+    return pathOf(image);
+  }
+
+  isDrafted(image) {
+    return this.#drafts.has(image.id);
+  }
+
+  /** The server's answer about the mask of an image; a new candidate is waited for. */
+  become(image, mask) {
+    this.#become(image, mask);
+    if (isWaiting(image)) this.#watch();
+    if (image === this.#image) this.show();
   }
 
   take(image, frame) {
@@ -137,13 +154,14 @@ export class Masks {
     const named = boxes.map((box, index) => Object.assign(box, {
       kind: "mask", name: t("area", { n: index + 1, width: box.width, height: box.height, reason: box.reason || t("drawn") }),
     }));
-    this.viewer.boxes.set(named, data.mayCurate && Boolean(image.mask));
+    this.viewer.boxes.set([...named, ...this.texts.boxes(image, this.#frame)], data.mayCurate && Boolean(image.mask));
+    this.texts.show();
     const list = this.root.querySelector("#mask-areas");
     const reasons = [...new Set(named.map((box) => box.reason || t("drawn")))];
     list.replaceChildren(...reasons.map((reason) => make("li", {}, make("div", { text: reason }), make("div", {},
       ...named.flatMap((box, index) => ((box.reason || t("drawn")) === reason ? [this.#area(box, index)] : []))))));
     if (!named.length) list.append(make("li", { class: "quiet", text: t("no_areas") }));
-    this.root.querySelector("#mask-delete").disabled = !data.mayCurate || !this.viewer.boxes.selected;
+    this.root.querySelector("#mask-delete").disabled = !data.mayCurate || !boxes.some((box) => box.key === this.viewer.boxes.selected);
     this.#state();
     this.#seenChips();
   }
@@ -210,6 +228,11 @@ export class Masks {
     if (isConfirmed(image) || image.mask?.hold) return this.#onward(image);
     if (!image.mask?.digest) return this.viewer.say(t("preparing"), "warn");
     if (this.#drafts.has(image.id)) return this.viewer.say(t("voids"), "warn");
+    const [text] = openTexts(image);
+    if (text) {
+      this.texts.turn(text);
+      return this.viewer.say(t("texts_first", { count: openTexts(image).length }), "warn");
+    }
     const [next] = unseen(image);
     if (next) return this.viewer.go(next);
     if (!await this.#confirmOne(image)) return undefined;
@@ -240,9 +263,9 @@ export class Masks {
   async confirmRule() {
     const group = this.#group();
     if (!data.mayRegister || !group.length) return this.confirm();
-    const left = group.filter((image) => unseen(image).length);
+    const left = group.filter((image) => unseen(image).length || openTexts(image).length);
     if (left.length) {
-      this.viewer.open(left[0], unseen(left[0])[0]);
+      this.viewer.open(left[0], unseen(left[0])[0] ?? openTexts(left[0])[0].frame);
       return this.viewer.say(t("rule_left", { count: left.length }), "warn");
     }
     let done = 0;

@@ -211,6 +211,7 @@ function isTyping(target) {
 
 const toggled = (side) => () => $(`toggle-${side}`).click();
 const once = (deed) => (viewer, event) => { if (!event.repeat) deed(viewer); };
+const inMask = (deed) => (viewer, event) => (viewer.mode === "mask" ? once(deed)(viewer, event) : false);
 const PLAIN = {
   KeyJ: (viewer) => viewer.turn(1),
   KeyK: (viewer) => viewer.turn(-1),
@@ -221,7 +222,10 @@ const PLAIN = {
   Space: once((viewer) => viewer.cine.toggle()),
   KeyM: once((viewer) => viewer.use(viewer.mode === "mask" ? "look" : "mask")),
   KeyB: once((viewer) => viewer.original.begin()),
-  Enter: (viewer, event) => (viewer.mode === "mask" ? once((one) => one.masks.confirm())(viewer, event) : false),
+  KeyT: once((viewer) => { viewer.use("mask"); viewer.masks.texts.next(); }),
+  KeyH: (viewer, event) => inMask((one) => one.masks.texts.answer("mask"))(viewer, event),
+  KeyL: (viewer, event) => inMask((one) => one.masks.texts.answer("leave"))(viewer, event),
+  Enter: (viewer, event) => inMask((one) => one.masks.confirm())(viewer, event),
   Digit0: (viewer) => viewer.stage.fit(),
   Numpad0: (viewer) => viewer.stage.fit(),
   Delete: (viewer) => {
@@ -233,7 +237,7 @@ const PLAIN = {
 const SHIFTED = {
   KeyR: (viewer) => viewer.tool("draw"),
   KeyS: (viewer) => viewer.tool("select"),
-  Enter: (viewer, event) => (viewer.mode === "mask" ? once((one) => one.masks.confirmRule())(viewer, event) : false),
+  Enter: (viewer, event) => inMask((one) => one.masks.confirmRule())(viewer, event),
 };
 const zoomed = (factor) => (viewer) => viewer.stage.zoom(factor);
 const SIGNS = {

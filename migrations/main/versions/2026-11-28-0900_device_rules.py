@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0008device_rules"
-down_revision = "0007mask_view"
+revision = "0010device_rules"
+down_revision = "0009texts"
 branch_labels = None
 depends_on = None
 

@@ -210,12 +210,14 @@ def test_mary_is_not_found_in_primary(
     verify.check_released(BytesIO(released.file), len(released.file), needles, decode=decode_stored)
 
 
-@pytest.mark.parametrize("uid", ["1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.88.11", "1.2.3.4"])
+@pytest.mark.parametrize(
+    "uid", ["1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.88.11", "1.2.840.10008.5.1.4.1.1.88.59", "1.2.3.4"]
+)
 def test_only_ultrasound_images_are_released(
     ultrasound: Dataset, part10: Callable[..., bytes], release_file: Callable[..., Any], uid: str
 ) -> None:
     ultrasound.SOPClassUID = uid
-    with pytest.raises(Held):
+    with pytest.raises(Held, match="never released" if ".88." in uid else "Only ultrasound"):
         release_file(part10(ultrasound))
 
 

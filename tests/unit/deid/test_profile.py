@@ -1,11 +1,17 @@
 """Annex E as data: its counts, its options, and that the allow-list is never laxer than the table."""
 
+import csv
+import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from core.deid import profile
 from core.errors import BadConfiguration
+
+DATA = Path(profile.__file__).parent / "data"
+VOCABULARY = Path(__file__).resolve().parents[3].parent / "shared" / "vocab"
 
 
 def test_the_table_is_whole() -> None:
@@ -49,7 +55,7 @@ def test_choices_follow_the_type(choice: str, type_: str, letter: str) -> None:
 
 def test_the_allow_list_is_never_laxer_than_the_table() -> None:
     fitting = {
-        "K": {"sex", "age", "number"}, "C": {"shift"}, "U": {"uid"}, "Z": {"empty", "research_id"},
+        "K": {"sex", "age", "number"}, "C": {"shift", "words"}, "U": {"uid"}, "Z": {"empty", "research_id"},
         "Z/D": {"empty", "research_id"},
     }  # fmt: skip
     for row in profile.allow_list():
@@ -63,7 +69,9 @@ def test_the_allow_list_is_never_laxer_than_the_table() -> None:
 
 
 def test_what_is_not_listed_goes() -> None:
-    assert profile.allowed(0x00081030) is None
+    assert profile.allowed(0x00104000) is None
+    assert profile.allowed(0x00081030, "SequenceOfUltrasoundRegions") is None
+    assert profile.allowed(0x00080017) is None  # Acquisition UID: no ultrasound object needs it
     assert profile.allowed(0x00091001) is None
     assert profile.allowed(0x00100010, "SequenceOfUltrasoundRegions") is None
     assert profile.allowed(0x00200052) is not None  # Frame of Reference UID: replaced
@@ -79,3 +87,34 @@ def test_method_codes() -> None:
 def test_options_that_keep_more_are_refused(options: frozenset[str]) -> None:
     with pytest.raises(BadConfiguration):
         profile.check_options(options)
+
+
+def test_the_two_editions_agree() -> None:
+    """Where the 2026c list names what the 2024b table has, in its own way of writing groups, it asks for the same."""
+    added = json.loads((DATA / "ps3_15_annex_e_2026c_additions.json").read_text(encoding="utf-8"))
+    table = {row.pattern: row for row in profile.annex_e()[:621]}
+    shared = {tag: basic for tag, basic in added.items() if profile.pattern_of(tag) in table}
+    assert set(shared) == {"(5000,0000)", "(6000,3000)", "(6000,4000)"} and len(added) == 38
+    assert all(table[profile.pattern_of(tag)].basic == basic for tag, basic in shared.items())
+    assert [row.options for row in profile.annex_e()[621:]] == [{}] * 35
+
+
+def test_the_table_is_the_vocabularys() -> None:
+    """The shipped JSON and the vocabulary's list, made apart from each other, agree on every action and option."""
+    path = VOCABULARY / "deid_actions_ps3_15.tsv"
+    if not path.exists():
+        pytest.skip("../shared/vocab is absent: the list of actions")
+    with path.open(encoding="utf-8", newline="") as lines:
+        listed = {row.pop("tag").upper(): row for row in csv.DictReader(lines, delimiter="\t")}
+    rows = json.loads(profile.annex_e_file().read_text(encoding="utf-8"))
+    assert len(listed) == len(rows) == 621
+    for row in rows:
+        other = listed[row["tag"]]
+        assert {name: row.get(name, "") for name in other if name != "attribute"} == {
+            name: value or "" for name, value in other.items() if name != "attribute"
+        }
+
+
+def test_edition_and_file_belong_together() -> None:
+    assert profile.TABLE == "ps3_15_annex_e_2024b.json" and profile.EDITION == "2024b+2026c"
+    assert len(profile.annex_e_file().read_bytes()) == 120_686

@@ -12,6 +12,7 @@ from core.models.sitecase import CaseState
 from core.models.transfer import ParcelState
 from core.package.messages import Reason
 from core.services.curation import EXCLUDE_REASONS, REJECT_REASONS
+from core.services.texts import REASONS
 from tests.sentences import ROOT, classes, modules, sentences
 from web import texts
 from web.said import CATALOGUE, RECEIPT, UNTRANSLATED, said
@@ -32,7 +33,7 @@ EXEMPT: Final = {
 WORDS: Final = {
     *MaskState, *ParcelState, *REJECT_REASONS, *EXCLUDE_REASONS, NON_PIXEL, "bytes after the last element",
     "file meta {}", "record", "message", "tombstone", "package header", "the whole", "and {} more places",
-    "image {}", "images",
+    "image {}", "images", *REASONS.values(),
 }  # fmt: skip
 JA: Final = texts.read(CATALOGUE)
 

@@ -1,0 +1,21 @@
+"""A line of text on a frame, and what a sandbox that reads it needs; apart from the reader, which loads the models."""
+
+from dataclasses import dataclass
+from typing import Final
+
+Box = tuple[int, int, int, int]
+
+TEXT_MEMORY: Final = 2 << 30
+TEXT_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True)
+class Text:
+    """One line of text on a frame (from 1): x0, y0, x1, y1 in pixels of the stored frame, ends exclusive.
+
+    `words` is empty where something looks like text and could not be read; `score` 0..1 is the recogniser's."""
+
+    frame: int
+    box: Box
+    words: str
+    score: float

@@ -1,0 +1,91 @@
+"""Looks through every frame of an image for burned-in text, in the sandbox, a few frames at a time."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Protocol
+
+from core.deid.text_line import Text
+from core.dicom.display import Palette
+from core.dicom.pixel_format import PixelFormat
+from core.errors import Refused
+
+_MOST_FRAMES: Final = 16
+_MOST_BYTES: Final = 16 << 20
+_ODD_ANSWER: Final = "The text of the image could not be looked for."
+_Read = tuple[int, list[list[int]] | None]
+
+
+class Caller(Protocol):
+    """The sandbox of readers, see `core.sandbox` and the limits in `core.deid.text_line`."""
+
+    def call(
+        self, target: str, params: Mapping[str, Any], blobs: Sequence[bytes] = ()
+    ) -> tuple[dict[str, Any], list[bytes]]: ...
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The frames of one image as they are stored: `frame_of(number)` gives one, counted from 1."""
+
+    format: PixelFormat
+    frame_of: Callable[[int], bytes]
+    palette: Palette | None
+
+    @property
+    def colours(self) -> tuple[dict[str, Any], list[bytes]]:
+        """Params and blob of the palette, none where the image has none."""
+        if self.palette is None:
+            return {}, []
+        known = {"palette": {"first": self.palette.first, "dtype": self.palette.lut.dtype.name}}
+        return known, [self.palette.lut.tobytes()]
+
+
+def find_texts(reader: Caller, picture: Picture) -> list[Text]:
+    """Every line of text on the frames of an image.
+
+    A still is read whole; of a cine what stands still is read once and what is new on a frame on that frame.
+    Memory is flat in the number of frames. Raises Refused for frames that do not decode."""
+    reads: Iterable[_Read] = [(1, None)] if picture.format.frames == 1 else _to_read(reader, picture)
+    return [text for number, areas in reads for text in _read(reader, picture, number, areas)]
+
+
+def _to_read(reader: Caller, picture: Picture) -> Iterator[_Read]:
+    """(frame, areas) of what a cine has to show that was not there before."""
+    known, lut = picture.colours
+    state: list[bytes] = []
+    for first, blobs in _stretches(picture):
+        params = {"fmt": asdict(picture.format), "first": first, "count": len(blobs), "has_state": bool(state)} | known
+        result, state = reader.call("core.deid.overlays:sandboxed_scan", params, [*blobs, *lut, *state])
+        try:
+            yield from [(int(one["frame"]), one["areas"]) for one in result["reads"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise Refused(_ODD_ANSWER) from error
+
+
+def _stretches(picture: Picture) -> Iterator[tuple[int, list[bytes]]]:
+    """(number of its first frame, frames) of stretches that fit into one call."""
+    first, size = 1, 0
+    blobs: list[bytes] = []
+    for number in range(1, picture.format.frames + 1):
+        blob = picture.frame_of(number)
+        if blobs and (len(blobs) == _MOST_FRAMES or size + len(blob) > _MOST_BYTES):
+            yield first, blobs
+            first, blobs, size = number, [], 0
+        blobs.append(blob)
+        size += len(blob)
+    yield first, blobs
+
+
+def _read(reader: Caller, picture: Picture, number: int, areas: list[list[int]] | None) -> list[Text]:
+    known, lut = picture.colours
+    params = {"fmt": asdict(picture.format), "frames": [number], "areas": areas} | known
+    result, _ = reader.call("core.deid.text:sandboxed_read", params, [picture.frame_of(number), *lut])
+    try:
+        return [_text(one) for one in result["texts"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise Refused(_ODD_ANSWER) from error
+
+
+def _text(one: dict[str, Any]) -> Text:
+    x0, y0, x1, y1 = (int(edge) for edge in one["box"])
+    return Text(int(one["frame"]), (x0, y0, x1, y1), str(one["words"]), float(one["score"]))

@@ -1,0 +1,202 @@
+"""Text that stands inside the picture: found before anybody looks, answered by a person, looked for again in what leaves."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+from sqlmodel import select
+
+from core.db import reading, transaction
+from core.errors import Conflict, Malformed, WrongState
+from core.models.audit import AuditEvent
+from core.models.curation import ImageMask, MaskState
+from core.models.sitecase import CaseState
+from core.models.transfer import PackageState
+from core.node import SiteNode
+from core.package import central_keys
+from core.permissions import Actor
+from core.queries import deid_report
+from core.services import masks, release, text_answers
+from ml.phantom import PhantomStudy
+from ml.phantom_screens import font
+from tests.casework import Case, pulled, small_study
+from tests.pacs_twin import BadPacs, running
+from tests.rawsearch import hits
+from tests.sites import open_site, person
+
+_seeds = count(900)
+
+
+def written_on(words: str | None = None) -> PhantomStudy:
+    """A study of one still with words in the lower left of its ultrasound region, by default its patient's name."""
+    study = small_study(next(_seeds), cine_frames=0)
+    instance = study.instances[0]
+    ds = instance.dataset
+    region = ds.SequenceOfUltrasoundRegions[0]
+    picture = Image.fromarray(
+        np.frombuffer(ds.PixelData, np.uint8)[: ds.Rows * ds.Columns * 3].reshape(ds.Rows, ds.Columns, 3)
+    )
+    where = (int(region.RegionLocationMinX0) + 12, int(region.RegionLocationMaxY1) - 60)
+    text = words or study.patient.latin.upper()
+    draw = ImageDraw.Draw(picture)
+    box = draw.textbbox(where, text, font=font(20))
+    draw.rectangle((box[0] - 6, box[1] - 6, box[2] + 6, box[3] + 6), fill=(0, 0, 0))
+    draw.text(where, text, font=font(20), fill=(255, 255, 255))
+    ds.PixelData = np.asarray(picture).tobytes()
+    return replace(study, instances=[instance])
+
+
+@dataclass
+class Desk:
+    node: SiteNode
+    pacs: BadPacs
+    ana: Actor
+    folder: Path
+
+    def case(self, words: str | None = None) -> Case:
+        case = pulled(self.node, self.ana, self.pacs, written_on(words))
+        case.answer()
+        case.pick()
+        case.make_candidates()
+        return case
+
+    def answer(self, case: Case, said: dict[int, text_answers.Answer]) -> ImageMask:
+        image = case.images()[0]
+        with transaction(self.node.engine, "test") as session:
+            revision = case.mask(image).revision
+            text_answers.answer(session, self.ana, image.id, revision, said)
+        masks.make_candidate(self.node, image.id)
+        return case.mask(image)
+
+    def uncover(self, case: Case) -> ImageMask:
+        """The curator takes away every rectangle that text had proposed."""
+        image = case.images()[0]
+        mask = case.mask(image)
+        rects = [tuple(r) for r, why in zip(mask.rects, mask.reasons, strict=True) if not why.startswith("text found")]
+        with transaction(self.node.engine, "test") as session:
+            masks.set_rects(session, self.ana, image.id, rects, mask.revision)  # type: ignore[arg-type]
+        masks.make_candidate(self.node, image.id)
+        return case.mask(image)
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    folder = tmp_path_factory.mktemp("texts")
+    (folder / "public.json").write_text(central_keys.create(folder / "central").public().dump())
+    pacs = BadPacs()
+    with running(pacs), open_site(folder / "site", pacs.url, central_keys_file=folder / "public.json") as node:
+        yield Desk(node, pacs, person(node), folder / "site" / "data")
+
+
+def _open(mask: ImageMask) -> list[int]:
+    return [number for number, text in enumerate(mask.texts) if text["answer"] is None]
+
+
+def test_a_name_in_the_picture_is_masked_before_anybody_sees_it_and_kept_nowhere(desk: Desk) -> None:
+    case = desk.case()
+    mask = case.mask(case.images()[0])
+    assert "text found: a name?" in mask.reasons
+    assert mask.text_read and mask.texts == []
+    names = [case.study.patient.latin.upper(), *case.study.patient.latin.upper().split()]
+    assert hits(desk.folder, [name for name in names if len(name) > 4]) == []
+
+
+def test_what_a_person_uncovers_waits_for_an_answer_and_leaves_only_with_one(desk: Desk) -> None:
+    case = desk.case()
+    image = case.images()[0]
+    mask = desk.uncover(case)
+    waiting = _open(mask)
+    assert "name" in {mask.texts[number]["what"] for number in waiting}
+    digest = case.look(image)
+    with pytest.raises(WrongState, match="waits for your answer"):
+        case.confirm(image, digest)
+    mask = desk.answer(case, dict.fromkeys(waiting, "leave"))
+    assert mask.digest == digest and not _open(mask)
+    assert case.confirm(image, case.look(image)).state == MaskState.CONFIRMED
+    with reading(desk.node.engine) as session:
+        events = session.exec(select(AuditEvent).where(AuditEvent.verb == "mask.text-left")).all()
+    (event,) = [one for one in events if one.subject == str(mask.id)]
+    assert "name" in event.detail["kinds"].split(",") and event.detail["places"] == len(waiting)
+
+
+def test_text_that_is_masked_makes_a_new_revision_and_the_reason_stays(desk: Desk) -> None:
+    case = desk.case()
+    before = desk.uncover(case)
+    after = desk.answer(case, dict.fromkeys(_open(before), "mask"))
+    assert after.revision == before.revision + 1 and after.texts == []
+    assert "text found: a name?" in after.reasons
+    image = case.images()[0]
+    assert case.confirm(image, case.look(image)).state == MaskState.CONFIRMED
+
+
+def test_an_answer_is_for_what_is_there_now(desk: Desk) -> None:
+    case = desk.case()
+    image = case.images()[0]
+    mask = desk.uncover(case)
+    for said, revision, wrong in (
+        ({0: "leave"}, mask.revision - 1, Conflict),
+        ({99: "leave"}, mask.revision, Malformed),
+        ({}, mask.revision, Malformed),
+    ):
+        with transaction(desk.node.engine, "test") as session, pytest.raises(wrong):
+            text_answers.answer(session, desk.ana, image.id, revision, said)  # type: ignore[arg-type]
+    assert _open(case.mask(image)) == _open(mask)
+
+
+def test_an_answer_stays_when_the_mask_is_changed_elsewhere(desk: Desk) -> None:
+    case = desk.case()
+    image = case.images()[0]
+    mask = desk.answer(case, dict.fromkeys(_open(desk.uncover(case)), "leave"))
+    with transaction(desk.node.engine, "test") as session:
+        masks.set_rects(session, desk.ana, image.id, [*map(tuple, mask.rects), (0, 0, 5, 5)], mask.revision)  # type: ignore[list-item]
+    assert not case.mask(image).text_read
+    masks.make_candidate(desk.node, image.id)
+    again = case.mask(image)
+    assert again.text_read and again.texts and not _open(again)
+
+
+def test_a_measurement_is_no_question(desk: Desk) -> None:
+    mask = (case := desk.case("Dist 23.4 mm")).mask(case.images()[0])
+    assert mask.texts == [] and not any(reason.startswith("text found") for reason in mask.reasons)
+
+
+def test_what_is_learned_later_stops_the_release_and_brings_the_image_back(desk: Desk) -> None:
+    case = desk.case("LIVER")
+    image = case.images()[0]
+    case.draw()
+    assert case.mask(image).texts == []
+    case.look_and_confirm()
+    case.register()
+    desk.node.vault.learn(case.id, names=("LIVER",))
+    release.release(desk.node, case.id)
+    assert case.package().state == PackageState.HELD and case.row.state == CaseState.CURATING
+    assert "look at the image again" in (case.row.reason or "")
+    mask = case.mask(image)
+    assert mask.state == MaskState.PROPOSED and mask.revision == 2
+    masks.make_candidate(desk.node, image.id)
+    assert "name" in [case.mask(image).texts[number]["what"] for number in _open(case.mask(image))]
+
+
+def test_the_report_says_what_was_done_and_repeats_nothing(desk: Desk) -> None:
+    case = desk.case()
+    case.draw()
+    desk.answer(case, dict.fromkeys(_open(desk.uncover(case)), "leave"))
+    case.look_and_confirm()
+    case.register()
+    # the name was left on purpose here: the header must not repeat it all the same
+    assert case.release().state == PackageState.DEIDENTIFIED
+    with reading(desk.node.engine) as session:
+        report = deid_report.case_report(session, desk.ana, case.id)
+        plain = deid_report.as_json(report)
+    (image,) = plain["images"]
+    assert ("name", "ana") in [(text["what"], text["by"]) for text in image["texts_left"]]
+    kinds = image["header"]["counts"]["by_kind"]
+    assert kinds["removed"] > 5 and kinds["replaced"] > 3 and kinds["kept"] > 10
+    assert image["header"]["looked_for"]["values"] > 3
+    patient = case.study.patient
+    said = str(plain)
+    assert not any(value in said for value in (patient.patient_id, patient.kanji, patient.latin.split()[0].upper()))
