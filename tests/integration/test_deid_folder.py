@@ -20,7 +20,7 @@ from core.deid.headers import METHOD
 from core.deid.structure import faults
 from core.deid.unseen import DEVICE_CONFIRMED, UNSEEN
 from core.dicom.display import Frame
-from core.dicom.facts import read_identity
+from core.dicom.facts import InstanceIdentity, read_identity
 from core.dicom.frames import decode_stored
 from core.dicom.part10 import frame_bytes, open_part10
 from core.errors import AppError
@@ -116,6 +116,11 @@ def decoded(path: Path) -> tuple[Any, list[Frame]]:
         ]
 
 
+def identity_of(path: Path) -> InstanceIdentity:
+    with path.open("rb") as file:
+        return read_identity(open_part10(file, path.stat().st_size).dataset)
+
+
 def test_every_file_has_a_status_and_every_other_than_a_candidate_a_reason(ran: Ran) -> None:
     inputs = {path.relative_to(ran.source).as_posix() for path in ran.source.rglob("*") if path.is_file()}
     assert {one["input"] for one in ran.summary["files"]} == inputs
@@ -197,10 +202,8 @@ def psnr(old: Frame, new: Frame) -> float:
 def test_nothing_of_any_patient_is_in_out_and_nothing_in_the_clear_in_keys(ran: Ran) -> None:
     values: set[str] = set()
     for one in ran.summary["files"]:
-        path = ran.source / one["input"]
         try:
-            with path.open("rb") as file:
-                identity = read_identity(open_part10(file, path.stat().st_size).dataset)
+            identity = identity_of(ran.source / one["input"])
         except AppError:
             continue
         single = (identity.patient_id, identity.accession, identity.study_uid, identity.series_uid, identity.sop_uid)
@@ -242,16 +245,16 @@ def test_the_mapping_leads_back(ran: Ran) -> None:
     with (ran.keys / "patid_mapping.csv").open(newline="") as lines:
         people = {row["research_id"]: row["PatientID"] for row in csv.DictReader(lines)}
     for one in ran.candidates:
-        original = dcmread(ran.source / one["input"], stop_before_pixels=True)
+        original = identity_of(ran.source / one["input"])
         person, study, name = Path(one["output"]).parts
-        assert uids[study] == original.StudyInstanceUID and uids[name.removesuffix(".dcm")] == original.SOPInstanceUID
-        assert people.get(person, "") == (original.get("PatientID") or "")
+        assert (uids[study], uids[name.removesuffix(".dcm")]) == (original.study_uid, original.sop_uid)
+        assert people.get(person) == original.patient_id
 
 
 def test_files_of_one_patient_share_their_id(ran: Ran) -> None:
     people: dict[str, set[str]] = {}
     for one in ran.candidates:
-        if number := dcmread(ran.source / one["input"], stop_before_pixels=True).get("PatientID"):
+        if number := identity_of(ran.source / one["input"]).patient_id:
             people.setdefault(number, set()).add(one["output"].split("/")[0])
     assert {len(ids) for ids in people.values()} == {1}
     assert len(set().union(*people.values())) == len(people)
