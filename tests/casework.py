@@ -1,10 +1,12 @@
 """A case taken through the site's own services in this process, as its people and workers would take it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
 
+import numpy as np
+from PIL import Image, ImageDraw
 from sqlmodel import col, select
 
 from commands.demo_answers import answers_for
@@ -17,6 +19,7 @@ from core.permissions import Actor
 from core.queries import cases as queries
 from core.services import curation, masks, registering, release, send
 from ml.phantom import PhantomInstance, PhantomStudy, make_study, to_bytes
+from ml.phantom_screens import font
 from tests.pacs_twin import BadPacs
 from tests.sites import case_of, flag, images, pull
 
@@ -176,3 +179,22 @@ def pulled(node: SiteNode, actor: Actor, pacs: BadPacs, study: PhantomStudy) -> 
 def small_study(seed: int, device: str = "logiq-e9", stills: int = 1, cine_frames: int = 3) -> PhantomStudy:
     """A liver study with a lesion: one still and a short cine, unless told otherwise."""
     return make_study(seed, "liver", device, stills, cine_frames, "LIV-HCC")
+
+
+def written_on(seed: int, words: str | None = None) -> PhantomStudy:
+    """A study of one still with words in the lower left of its ultrasound region, by default its patient's name."""
+    study = small_study(seed, cine_frames=0)
+    instance = study.instances[0]
+    ds = instance.dataset
+    region = ds.SequenceOfUltrasoundRegions[0]
+    picture = Image.fromarray(
+        np.frombuffer(ds.PixelData, np.uint8)[: ds.Rows * ds.Columns * 3].reshape(ds.Rows, ds.Columns, 3)
+    )
+    where = (int(region.RegionLocationMinX0) + 12, int(region.RegionLocationMaxY1) - 60)
+    text = words or study.patient.latin.upper()
+    draw = ImageDraw.Draw(picture)
+    box = draw.textbbox(where, text, font=font(20))
+    draw.rectangle((box[0] - 6, box[1] - 6, box[2] + 6, box[3] + 6), fill=(0, 0, 0))
+    draw.text(where, text, font=font(20), fill=(255, 255, 255))
+    ds.PixelData = np.asarray(picture).tobytes()
+    return replace(study, instances=(instance,))

@@ -94,7 +94,7 @@ class Search:
         strict: set[tuple[bytes, bytes]] = set()
         for needle in self._needles:
             is_bounded = is_short(needle) or _is_number(needle)
-            for encoding, coded in {form for spelling in _spellings(needle) for form in _encoded(spelling)}:
+            for coded, encoding in _codings(needle).items():
                 lowered = coded.lower()
                 if len(coded) >= _FEWEST_BYTES and is_bounded:
                     strict.add((lowered, _bounded_bytes(lowered, encoding)))
@@ -165,6 +165,15 @@ def _narrow_katakana() -> dict[str, str]:
 
 
 _NARROW: Final = _narrow_katakana()
+
+
+def _codings(needle: str) -> dict[bytes, str]:
+    """Every way to write a value as bytes, with the first encoding that writes it so."""
+    found: dict[bytes, str] = {}
+    for spelling in sorted(_spellings(needle)):
+        for encoding, coded in _encoded(spelling):
+            found.setdefault(coded, encoding)
+    return found
 
 
 def _encoded(text: str) -> Iterator[tuple[str, bytes]]:

@@ -12,7 +12,7 @@ DATA: Final = Path(__file__).parent / "data"
 
 # What the recogniser takes for one another in small bitmap fonts; both sides of a comparison go through this.
 _CONFUSED: Final = str.maketrans("oqdiljszgbu", "0001115268v")
-_SIGNS: Final = re.compile(r"[^0-9a-z\u3041-\u3096\u30a1-\u30fa\u3400-\u9fff\uac00-\ud7a3]+")
+_SIGNS: Final = re.compile(r"[^0-9a-z\u3041-\u3096\u30a1-\u30fa\u3005\u3400-\u9fff\uac00-\ud7a3]+")
 _HIRAGANA: Final = {code: code + 0x60 for code in range(0x3041, 0x3097)}
 _KANA_CONFUSED: Final = str.maketrans(
     "ァィゥェォッャュョヮヵヶ二八力口夕卜工ロ", "アイウエオツヤユヨワカケニハカロタトエロ"
@@ -56,7 +56,7 @@ def key(text: str) -> str:
 
 def keys(text: str) -> list[str]:
     """The same for each word of a text, parted at signs and spaces and where the script changes."""
-    words = re.findall(r"[0-9a-z]+|[\u3041-\u3096\u30a1-\u30fa\u3400-\u9fff]+", plain(text))
+    words = re.findall(r"[0-9a-z]+|[\u3041-\u3096\u30a1-\u30fa\u3005\u3400-\u9fff]+", plain(text))
     return [_confused(word) for word in words]
 
 

@@ -5,8 +5,8 @@ from typing import Final
 
 Box = tuple[int, int, int, int]
 
-TEXT_MEMORY: Final = 2 << 30
-TEXT_SECONDS: Final = 60.0
+TEXT_MEMORY: Final = 3 << 29
+TEXT_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ _TIME: Final = re.compile(
     r"(?<![\d.:])[0-2]?\d\s?[:：]\s?[0-5]\d(?:\s?[:：.]\s?[0-5]\d)?(?:\s?[ap]\.?m\b)?(?!\d)|\d{1,2}\s*時\s*\d{1,2}\s*分",
     re.IGNORECASE,
 )
-_CODE: Final = re.compile(r"(?:[a-z]{1,4}\d{1,4}[a-z]{0,3}|\d{1,4}[a-z]{1,3}\d{0,4}|[a-z]{1,2}\d{1,2}[a-z]\d{1,2})$")
+_CODE: Final = re.compile(r"\d{1,3}[a-z]{1,2}\d{1,3}")  # a console's own short mark, such as 44CG43
+_ZERO: Final = re.compile(r"(?<=\d)o|\bo(?=\d|hz|bpm|mm|cm|db)")
 _NUMBER_RUN: Final = re.compile(r"\d(?:[\s-]?\d){5,}")
 _MEASURE: Final = re.compile(
     r"^[\W_]*(?:[a-z]{0,6}[\W_]*)?[<>~=+±x×:≤≥-]*\d{1,4}(?:[.,]\d{1,3})?[\W_]*(?:[a-z%°µ²³/]{1,6}\d?)?[\W_]*$"
@@ -70,7 +71,9 @@ def _is_scale(text: str) -> bool:
 
 def is_label(words: str) -> bool:
     """Whether every word is a measurement, a unit, a setting or a word of the list."""
-    text = plain(words)
+    text = _ZERO.sub("0", plain(words))
+    if _CODE.fullmatch(text):
+        return True
     if _MEASURE.match(text) and _is_known_measure(text):
         return True
     found = _WORD.findall(text.replace("'", ""))

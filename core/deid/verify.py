@@ -62,11 +62,17 @@ def find_leaks(source: BinaryIO | bytes, needles: Sequence[str]) -> list[Leak]:
 
 
 def check_released(
-    source: BinaryIO, size: int, needles: Sequence[str], original: Dataset | None = None, decode: Decode | None = None,
-    *, is_candidate: bool = False,
-) -> None:  # fmt: skip
+    source: BinaryIO,
+    size: int,
+    needles: Sequence[str] | Search,
+    original: Dataset | None = None,
+    decode: Decode | None = None,
+    *,
+    is_candidate: bool = False,
+) -> None:
     """The last gate before a file leaves; raises Held naming attributes only, Refused for a file that is not readable.
 
+    `needles`: the patient's values, or a `Search` for them that was made once for many files of the patient.
     `original`: its UIDs must be gone. `decode` is called for every frame, as `core.dicom.frames.decode_stored`.
     `is_candidate`: see `core.deid.structure.check_structure`."""
     part10 = open_part10(source, size)
@@ -76,8 +82,9 @@ def check_released(
     check_structure(part10, is_candidate=is_candidate)
     if part10.pixel is None:
         raise Held("The file has no picture.")
-    uids = [str(original.get(keyword) or "") for keyword in _UIDS] if original is not None else []
-    found = _leaks(source, size, part10, Search([*needles, *filter(None, uids)]))
+    found = _leaks(source, size, part10, needles if isinstance(needles, Search) else Search(needles))
+    if original is not None:
+        found += _leaks(source, size, part10, Search(list(_uids(original))))
     if found:
         places = ", ".join(dict.fromkeys(leak.where for leak in found))
         raise Held(f"Identifying values remain in: {places}.")

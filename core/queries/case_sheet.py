@@ -65,6 +65,7 @@ def sheet_page(session: Session, actor: Actor, case_id: UUID) -> dict[str, Any]:
         "answers": leaving_answers(case.domain, entries),
         "measures": record.body_measures(images[0].image.facts) if images else {},
         "images": images,
+        "descriptions": sorted({one["text"] for each in images for one in each.image.facts.get("descriptions", ())}),
         "left_out": len(queries.images_of(session, case.id)) - len(images),
         "gaps": missing_of(session, case) if is_open else [],
         "is_open": is_open,

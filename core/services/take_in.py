@@ -14,7 +14,7 @@ from core.errors import Refused
 from core.models.sitecase import ImageState, SiteImage
 from core.node import SiteNode
 from core.permissions import SYSTEM
-from core.services.facts import stored_facts
+from core.services.facts import kept_words, stored_facts
 from core.vault import InstanceIdentityIn
 
 
@@ -65,7 +65,7 @@ def _read(node: SiteNode, case_id: UUID, one: Arrived) -> tuple[SiteImage, Insta
             identity = read_identity(part10.dataset)
             if identity.sop_uid != one.listed.sop_uid or identity.study_uid != one.listed.study_uid:
                 raise Refused("The PACS sent another instance than the one asked for.")
-            image.facts = stored_facts(read_facts(part10.dataset, part10.file_meta))
+            image.facts = stored_facts(read_facts(part10.dataset, part10.file_meta)) | kept_words(part10.dataset)
             if part10.pixel is not None:
                 image.frames, image.rows, image.columns = part10.pixel.frames, part10.pixel.rows, part10.pixel.columns
         except Refused as refusal:

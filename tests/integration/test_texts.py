@@ -1,13 +1,11 @@
 """Text that stands inside the picture: found before anybody looks, answered by a person, looked for again in what leaves."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image, ImageDraw
 from sqlmodel import select
 
 from core.db import reading, transaction
@@ -21,33 +19,12 @@ from core.package import central_keys
 from core.permissions import Actor
 from core.queries import deid_report
 from core.services import masks, release, text_answers
-from ml.phantom import PhantomStudy
-from ml.phantom_screens import font
-from tests.casework import Case, pulled, small_study
+from tests.casework import Case, pulled, written_on
 from tests.pacs_twin import BadPacs, running
 from tests.rawsearch import hits
 from tests.sites import open_site, person
 
 _seeds = count(900)
-
-
-def written_on(words: str | None = None) -> PhantomStudy:
-    """A study of one still with words in the lower left of its ultrasound region, by default its patient's name."""
-    study = small_study(next(_seeds), cine_frames=0)
-    instance = study.instances[0]
-    ds = instance.dataset
-    region = ds.SequenceOfUltrasoundRegions[0]
-    picture = Image.fromarray(
-        np.frombuffer(ds.PixelData, np.uint8)[: ds.Rows * ds.Columns * 3].reshape(ds.Rows, ds.Columns, 3)
-    )
-    where = (int(region.RegionLocationMinX0) + 12, int(region.RegionLocationMaxY1) - 60)
-    text = words or study.patient.latin.upper()
-    draw = ImageDraw.Draw(picture)
-    box = draw.textbbox(where, text, font=font(20))
-    draw.rectangle((box[0] - 6, box[1] - 6, box[2] + 6, box[3] + 6), fill=(0, 0, 0))
-    draw.text(where, text, font=font(20), fill=(255, 255, 255))
-    ds.PixelData = np.asarray(picture).tobytes()
-    return replace(study, instances=[instance])
 
 
 @dataclass
@@ -58,7 +35,7 @@ class Desk:
     folder: Path
 
     def case(self, words: str | None = None) -> Case:
-        case = pulled(self.node, self.ana, self.pacs, written_on(words))
+        case = pulled(self.node, self.ana, self.pacs, written_on(next(_seeds), words))
         case.answer()
         case.pick()
         case.make_candidates()

@@ -54,8 +54,8 @@ export class Texts {
     const name = `${place.what} ${where}`.trim();
     const button = (answer, icon, key) => make("button", {
       type: "button", class: "small", icon, "data-answer": answer, "data-text": place.number, disabled: !data.mayCurate,
-      "aria-label": `${t(`text_${answer}`)}: ${name}`,
-    }, make("span", { text: t(`text_${answer}`) }), ...(isSelected ? [" ", make("kbd", { text: key })] : []));
+    }, make("span", { text: t(`text_${answer}`) }), make("span", { class: "hidden", text: ` ${name}` }),
+    ...(isSelected ? [" ", make("kbd", { text: key })] : []));
     return make("li", {},
       make("button", { type: "button", class: "text-row", "data-text": place.number, "aria-pressed": isSelected ? "true" : "false", text: name }),
       button("mask", "masked", "H"), button("leave", "seen", "L"));

@@ -1,6 +1,5 @@
-"""Headers: thousands of planted identifiers are gone at every depth, what the product needs is there, in time."""
+"""Headers: thousands of planted identifiers are gone at every depth, and what the product needs is there."""
 
-import time
 from collections.abc import Callable
 from datetime import datetime
 from io import BytesIO
@@ -239,18 +238,6 @@ def test_deep_nesting_is_walked_without_recursion(
         inner = outer
     ultrasound.ReferencedSeriesSequence = Sequence([inner])
     assert b"Yamada" not in release_file(part10(ultrasound)).file
-
-
-def test_a_header_takes_under_ten_milliseconds(
-    ultrasound: Dataset, part10: Callable[..., bytes], release_file: Callable[..., Any], pseudonyms: Pseudonyms
-) -> None:
-    released = release_file(part10(ultrasound))
-    took = []
-    for _ in range(15):
-        start = time.perf_counter()
-        headers.deidentify(released.source.dataset, pseudonyms, released.index, needles=("Yamada", "70012345"))
-        took.append(time.perf_counter() - start)
-    assert min(took) < 0.010  # the best of them: other work on the machine is not what is measured
 
 
 def test_masks_reach_the_file(
