@@ -16,6 +16,8 @@ from pydicom.uid import UID
 from commands.demo import Running, running
 from commands.demo_nodes import Layout
 from commands.demo_person import Person
+from commands.memory import pss_mb as pss_mb_of
+from commands.memory import tree
 from commands.orthanc import Orthanc, free_port
 from commands.orthanc import running as orthanc_running
 from core.dicom.peer import AS_STORED, DicomWebPeer, values
@@ -27,14 +29,20 @@ INSTANCES_PER_STUDY, STUDIES = 40, 8
 
 
 def bench(
-    what: Annotated[str, typer.Argument(help="chain or pages")] = "chain",
+    what: Annotated[str, typer.Argument(help="chain, pages or deid")] = "chain",
     rounds: Annotated[int, typer.Option(min=1, max=9)] = 3,
 ) -> None:
     """Measure; every loop is bounded and stays on loopback."""
-    measures = {"chain": _chain, "pages": _pages}
+    measures = {"chain": _chain, "pages": _pages, "deid": _deid}
     if what not in measures:
         raise Malformed(f"What can be measured now: {', '.join(measures)}.")
     print(json.dumps(measures[what](rounds)))
+
+
+def _deid(rounds: int) -> dict[str, Any]:
+    from commands import bench_deid  # its peers are packages of the tests
+
+    return bench_deid.measure(rounds)
 
 
 def _chain(rounds: int) -> dict[str, Any]:
@@ -169,25 +177,9 @@ def pss_mb(nodes: Running) -> dict[str, float]:
     """Proportional set size of every process of the demo, databases included, in MB."""
     found: dict[str, float] = {}
     for name, process in nodes.processes.items():
-        found[name] = sum(map(_pss, _tree(process.pid)))
+        found[name] = sum(map(pss_mb_of, tree(process.pid)))
     for node in nodes.layout.nodes:
         pid_file = nodes.layout.folder / node.name / "pg" / "cluster" / "postmaster.pid"
-        found[f"{node.name}-postgres"] = sum(map(_pss, _tree(int(pid_file.read_text().split()[0]))))
+        found[f"{node.name}-postgres"] = sum(map(pss_mb_of, tree(int(pid_file.read_text().split()[0]))))
     found["total"] = sum(found.values())
     return {name: round(size, 1) for name, size in found.items()}
-
-
-def _tree(pid: int) -> list[int]:
-    found = [pid]
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in task.read_text().split():
-            found += _tree(int(child))
-    return found
-
-
-def _pss(pid: int) -> float:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024

@@ -16,6 +16,7 @@ from core.errors import AppError, Held, Malformed, Refused
 from core.sandbox_child import ALLOWED, MAX_BLOBS, MAX_BYTES, PipeBroken, receive, send
 
 UNSAFE: Final = "The image could not be decoded safely."
+CLOSING: Final = "The decoder is shutting down."
 
 _ROOT = Path(__file__).resolve().parent.parent
 _ERRORS: Final[dict[str, type[AppError]]] = {"Held": Held, "Malformed": Malformed}
@@ -126,7 +127,7 @@ class Sandbox:
     def _take(self, module: str) -> _Child:
         with self._lock:
             if self._is_closed:
-                raise Refused("The decoder is shutting down.")
+                raise Refused(CLOSING)
             self._modules.add(module)
             modules = frozenset(self._modules)
             ready = [child for child in self._free if module in child.modules and child.process.poll() is None]

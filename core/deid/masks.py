@@ -9,7 +9,7 @@ import numpy as np
 from core.deid.mask_rules import ALLOW, DeviceFacts, Rect, Rule, catalogue, catalogue_version
 from core.dicom.ultrasound import Region
 
-__all__ = ["MOST_RECTS", "DeviceFacts", "Proposal", "Rect", "kept_regions", "propose"]
+__all__ = ["MOST_RECTS", "DeviceFacts", "Proposal", "Rect", "kept_regions", "left_visible", "propose"]
 
 MOST_RECTS: Final = 64
 _ALL_OF_IT: Final = 0.97
@@ -68,6 +68,11 @@ def propose(facts: DeviceFacts, regions: Sequence[Region], rules: Sequence[Rule]
     rule_id = "+".join(dict.fromkeys(rule.id for rule in known.rules[:8]))
     version = "+".join(rule.version for rule in known.rules) if is_local else catalogue_version()
     return Proposal(covered, reason, rule_id, version, must_look=not (is_local or (boxes and known.is_sure)))
+
+
+def left_visible(facts: DeviceFacts, rects: Sequence[Rect]) -> tuple[Rect, ...]:
+    """What these rectangles leave of the image, as few rectangles that do not overlap."""
+    return _tiles(facts, [(rect.x, rect.y, rect.x + rect.width, rect.y + rect.height) for rect in rects], ())
 
 
 def _known(facts: DeviceFacts, has_regions: bool, rules: Sequence[Rule]) -> _Known | None:

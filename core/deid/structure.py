@@ -10,6 +10,7 @@ from pydicom.valuerep import PersonName
 from core.deid import profile, values, words
 from core.deid.headers import IMPLEMENTATION_CLASS, SOP_CLASSES
 from core.deid.pseudonyms import is_standard_uid
+from core.deid.unseen import MARKS
 from core.dicom.part10 import Part10
 from core.errors import Held
 
@@ -28,7 +29,9 @@ _FORMS: Final = {  # by rule, of moved dates and times by VR, and of one stateme
     "DA": re.compile(r"(\d{8})?"),
     "TM": re.compile(r"(\d{6}(\.\d{6})?)?"),
     "DT": re.compile(r"(\d{8}(\d{6}(\.\d{6})?)?)?"),
-    "DeidentificationMethod": re.compile(r"Sonobank \d+; PS3\.15 Annex E [0-9a-e+]{5,32}"),
+    "DeidentificationMethod": re.compile(
+        "|".join([r"Sonobank \d+; PS3\.15 Annex E [0-9a-e+]{5,32}", *map(re.escape, sorted(MARKS))])
+    ),
 }
 _STATED: Final = {
     "PatientIdentityRemoved": "YES",
@@ -38,17 +41,21 @@ _STATED: Final = {
 }
 
 
-def check_structure(part10: Part10) -> None:
-    """Raises Held, naming attributes only, unless the file has the form of what this system releases."""
-    found = faults(part10)
+def check_structure(part10: Part10, *, is_candidate: bool = False) -> None:
+    """Raises Held, naming attributes only, unless the file has the form of what this system releases.
+
+    `is_candidate`: the file must say that no person has looked at it; else it must not."""
+    found = faults(part10, is_candidate=is_candidate)
     if found:
         raise Held(f"The file may not leave: {', '.join(found)}.")
 
 
-def faults(part10: Part10) -> list[str]:
+def faults(part10: Part10, *, is_candidate: bool = False) -> list[str]:
     """Every attribute that is wrong, once, in the order of the file."""
     dataset = part10.dataset
     found = [f"file meta {tag}" for tag in part10.file_meta.keys() if int(tag) not in _META]  # noqa: SIM118
+    if bool(MARKS & {str(one) for one in values.parts(dataset.get("DeidentificationMethod"))}) != is_candidate:
+        found.append("DeidentificationMethod")
     found += _walked(dataset)
     found += [keyword for keyword, value in _STATED.items() if str(dataset.get(keyword)) != value]
     if str(dataset.get("SOPClassUID")) not in SOP_CLASSES:

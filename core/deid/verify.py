@@ -16,6 +16,7 @@ from core.deid.channels import check_channels
 from core.deid.headers import METHOD
 from core.deid.search import Search
 from core.deid.structure import check_structure
+from core.deid.unseen import MARKS
 from core.dicom.guard import Layout, check, encoding_of
 from core.dicom.part10 import Part10, frame_bytes, open_part10
 from core.dicom.pixel_format import PixelFormat
@@ -66,16 +67,19 @@ def check_released(
     needles: Sequence[str] | Search,
     original: Dataset | None = None,
     decode: Decode | None = None,
+    *,
+    is_candidate: bool = False,
 ) -> None:
     """The last gate before a file leaves; raises Held naming attributes only, Refused for a file that is not readable.
 
     `needles`: the patient's values, or a `Search` for them that was made once for many files of the patient.
-    `original`: its UIDs must be gone. `decode` is called for every frame, as `core.dicom.frames.decode_stored`."""
+    `original`: its UIDs must be gone. `decode` is called for every frame, as `core.dicom.frames.decode_stored`.
+    `is_candidate`: see `core.deid.structure.check_structure`."""
     part10 = open_part10(source, size)
     source.seek(0)
     if any(source.read(128)):
         raise Held("The preamble of the file is not empty.")
-    check_structure(part10)
+    check_structure(part10, is_candidate=is_candidate)
     if part10.pixel is None:
         raise Held("The file has no picture.")
     found = _leaks(source, size, part10, needles if isinstance(needles, Search) else Search(needles))
@@ -149,7 +153,7 @@ def _searchable(element: DataElement, text: str, device: Sequence[str]) -> str:
     if element.VR == "CS":
         return "" if values.is_public_term(text) else text
     if element.keyword == "DeidentificationMethod":
-        return text.replace(METHOD, "")
+        return "" if text in MARKS else text.replace(METHOD, "")
     rule = profile.allowed(int(element.tag))
     return values.without(text, device) if rule is not None and rule.rule == "text" else text
 

@@ -140,7 +140,7 @@ def read_identity(ds: Dataset) -> InstanceIdentity:
         sop_uid=_text(ds, "SOPInstanceUID"),
         study_date=_date(ds, "StudyDate"),
         study_time=_text(ds, "StudyTime"),
-        institutions=tuple(one for one in _distinct(institutions) if not _names_the_model(one, ds)),
+        institutions=tuple(one for one in _distinct(institutions) if not _names_the_device(one, ds)),
         staff_names=_distinct(staff),
         other_patient_ids=tuple(one for one in _distinct(ids) if one != own_id),
         other_patient_names=tuple(one for one in _distinct(other_names) if one not in names),
@@ -160,6 +160,7 @@ def needles(identity: InstanceIdentity) -> tuple[str, ...]:
     return _distinct([value for value in found if len(value) > 1 or not value.isascii()])
 
 
+_FEWEST_OF_MODEL: Final = 4
 _OTHER_NAMES: Final = ("OtherPatientNames", "PatientBirthName", "PatientMotherBirthName", "ResponsiblePerson")
 _PATIENT_IDS: Final = ("PatientID", "OtherPatientIDs", "MedicalRecordLocator", "InsurancePlanIdentification")
 _INSTITUTIONS: Final = ("InstitutionName", "InstitutionAddress", "InstitutionalDepartmentName", "StationName",
@@ -223,11 +224,13 @@ def _distinct(values: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value for value in values if value))
 
 
-def _names_the_model(text: str, ds: Dataset) -> bool:
-    """A station that is called like its model ("APLIO500" for "Aplio 500") says nothing about where it stands."""
-    plain = re.sub(r"[^0-9a-z]", "", text.casefold())
-    model = re.sub(r"[^0-9a-z]", "", (_text(ds, "ManufacturerModelName") or "").casefold())
-    return bool(plain) and plain == model
+def _names_the_device(text: str, ds: Dataset) -> bool:
+    """A place that is called like its maker or model ("APLIO500" for "Aplio 500", "VERIQ" for "VeriQ C") is no place."""
+    plain, maker, model = (
+        re.sub(r"[^0-9a-z]", "", (one or "").casefold())
+        for one in (text, _text(ds, "Manufacturer"), _text(ds, "ManufacturerModelName"))
+    )
+    return plain in {maker, model} - {""} or (len(plain) >= _FEWEST_OF_MODEL and model.startswith(plain))
 
 
 def _scale(boxes: tuple[Region, ...], rows: int, columns: int) -> tuple[float, float] | None:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from core.errors import Refused
 from core.vault.keys import KEY_ID_BYTES, Key
 
-IndexField = Literal["chart", "accession", "study_uid", "sop_uid", "merged"]
+IndexField = Literal["chart", "accession", "study_uid", "sop_uid", "merged", "content"]
 NONCE_BYTES: Final = 12
 TAG_BYTES: Final = 16
 _VERSION: Final = b"\x01"

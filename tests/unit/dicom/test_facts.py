@@ -102,3 +102,19 @@ def test_identity_is_found_in_sequences() -> None:
 
 def test_a_surname_of_one_kanji_is_looked_for() -> None:
     assert "森" in needles(InstanceIdentity(patient_name=("森^鴎外",)))
+
+
+@pytest.mark.parametrize(
+    ("place", "is_one"),
+    [
+        ("VERIQ", False),
+        ("Veri-Q c", False),
+        ("MEDISTIM", False),
+        ("Ver", True),
+        ("VeriQ Clinic", True),
+        ("Medistim Ward", True),
+    ],
+)
+def test_a_place_called_like_its_device_is_no_place(place: str, is_one: bool) -> None:
+    found = read_identity(dataset(Manufacturer="Medistim", ManufacturerModelName="VeriQ C", StationName=place))
+    assert found.institutions == ((place,) if is_one else ())
