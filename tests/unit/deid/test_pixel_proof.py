@@ -31,7 +31,7 @@ IMPLICIT, EXPLICIT, DEFLATED, BIG = (
 )
 RLE, BASELINE, EXTENDED = "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
 SV1, LS, J2K = "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.90"
-KEPT = {DEFLATED: EXPLICIT, BIG: EXPLICIT}  # neither is a coding of pixels: docs/decisions/0011
+KEPT = {DEFLATED: EXPLICIT, BIG: EXPLICIT}  # neither is a coding of pixels: docs/decisions/0012
 PALETTE = Palette(0, np.random.default_rng(8).integers(0, 256, (256, 3), np.uint8))
 PALETTE.lut[77] = 0
 GREY = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
