@@ -108,8 +108,8 @@ def _site(settings: Settings, urls: Urls, demo_allowed: bool, base: Node) -> Sit
 
     vault = Vault(make_engine(urls.vault, pool_size=4), keys, settings.data_dir / "staging", rule, on_reveal)
     vault.staging.least_free_bytes = settings.least_free_mb << 20
-    # Its own pool: the models of a reader take 450 MB, which children that only decode do not need.
-    reader = Sandbox(size=settings.decode_processes, memory_bytes=TEXT_MEMORY, wall_seconds=TEXT_SECONDS)
+    # One, and apart: the models of a reader take 450 MB, which children that only decode do not need.
+    reader = Sandbox(size=1, memory_bytes=TEXT_MEMORY, wall_seconds=TEXT_SECONDS)
     return SiteNode(
         settings=settings,
         engine=base.engine,

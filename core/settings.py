@@ -131,7 +131,7 @@ class Settings(BaseSettings):
     least_free_mb: int = Field(default=1024, ge=16)
     stalled_seconds: float = Field(default=20, ge=1, le=600)
     worker_concurrency: int = Field(default=2, ge=1, le=64)
-    decode_processes: int = Field(default=1, ge=1, le=64)
+    decode_processes: int = Field(default_factory=lambda: min(4, len(os.sched_getaffinity(0))), ge=1, le=64)
     decode_memory_mb: int = Field(default=2048, ge=512)
     poll_seconds: float = Field(default=30, gt=0, allow_inf_nan=False)
 
