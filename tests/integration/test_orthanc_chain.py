@@ -111,7 +111,7 @@ def look_at(who: Person, image: dict[str, Any]) -> None:
     def written() -> dict[str, Any] | None:
         mask = who.call("GET", f"{path}/mask")
         assert mask["hold"] is None, mask["hold"]
-        return mask if mask["digest"] else None
+        return mask if mask["digest"] and mask["text_read"] else None
 
     mask = until(written, "candidate")
     rows, columns = image["rows"], image["columns"]
@@ -119,6 +119,11 @@ def look_at(who: Person, image: dict[str, Any]) -> None:
     if box is None:
         rects = [[0, 0, columns, rows // 4], [0, rows - rows // 8, columns, rows // 8]]
         who.call("PUT", f"{path}/mask", json={"rects": rects, "revision": mask["revision"]})
+        mask = until(written, "candidate")
+        box = free_box(mask["rects"], rows, columns)
+    while waiting := [str(number) for number, text in enumerate(mask["texts"]) if text["answer"] is None]:
+        said = {"answers": dict.fromkeys(waiting, "mask"), "revision": mask["revision"]}
+        who.call("POST", f"{path}/mask/texts", json=said)
         mask = until(written, "candidate")
         box = free_box(mask["rects"], rows, columns)
     assert box is not None

@@ -37,6 +37,7 @@ BODIES: dict[str, dict[str, Any]] = {
     },
     "PUT /api/v1/images/{image_id}/mask": {"rects": [], "revision": 1},
     "POST /api/v1/images/{image_id}/mask/confirm": {"digest": "0" * 64},
+    "POST /api/v1/images/{image_id}/mask/texts": {"answers": {"0": "leave"}, "revision": 1},
 }  # fmt: skip
 
 
@@ -136,6 +137,7 @@ JSON_PAGES = {
     "PUT /cases/{case_id}/rois/{roi_id}": BODIES["PUT /api/v1/rois/{roi_id}"],
     "PUT /cases/{case_id}/images/{image_id}/mask": BODIES["PUT /api/v1/images/{image_id}/mask"],
     "POST /cases/{case_id}/images/{image_id}/mask/confirm": BODIES["POST /api/v1/images/{image_id}/mask/confirm"],
+    "POST /cases/{case_id}/images/{image_id}/mask/texts": BODIES["POST /api/v1/images/{image_id}/mask/texts"],
 }
 
 

@@ -169,7 +169,8 @@ def test_changed_rectangles_void_the_confirmation(place: Place) -> None:
     image = case.images()[0]
     old = case.mask(image)
     with transaction(place.node.engine, "test") as session:
-        masks.set_rects(session, place.ana, image.id, [(0, 0, image.columns, 60)], old.revision)
+        more = [*((x, y, width, height) for x, y, width, height in old.rects), (0, 0, image.columns, 60)]
+        masks.set_rects(session, place.ana, image.id, more, old.revision)
     new = case.mask(image)
     assert (new.state, new.revision, new.digest) == (MaskState.PROPOSED, old.revision + 1, None)
     with pytest.raises(WrongState, match="mask is not confirmed"):

@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from core.deid.text import TEXT_MEMORY, TEXT_SECONDS, TextReader, _regions
+from core.deid.text import TextReader, _regions
+from core.deid.text_line import TEXT_MEMORY, TEXT_SECONDS
 from core.dicom.pixel_format import PixelFormat
 from core.sandbox import Sandbox
 from ml.phantom_screens import font
