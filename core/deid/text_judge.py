@@ -9,7 +9,6 @@ from core.deid.text_line import Box, Text
 from core.deid.text_match import Identifiers
 from core.deid.text_words import Look, look
 
-_UNREAD: Final = 0.6
 _INSIDE: Final = 0.5
 _LONG: Final = 1.8  # times its height
 _LARGE: Final = 44  # pixels: letters so tall are read, speckle of that size is not
@@ -77,7 +76,7 @@ def _judged(text: Text, known: Identifiers) -> tuple[Kind, str]:
         return Kind.LABEL, "label"
     if shown is Look.PROMPT:
         return Kind.IDENTIFIER, "prompt"
-    if text.score < _UNREAD or not text.words:
+    if not text.is_read:
         return (Kind.QUESTION, "unread") if _may_be_words(text) else (Kind.LABEL, "mark")
     return Kind.QUESTION, "unknown-words"
 

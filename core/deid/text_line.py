@@ -5,6 +5,7 @@ from typing import Final
 
 Box = tuple[int, int, int, int]
 
+UNREAD: Final = 0.6  # of the recogniser: below it a line counts as not read
 TEXT_MEMORY: Final = 3 << 29
 TEXT_SECONDS: Final = 120.0
 
@@ -19,3 +20,8 @@ class Text:
     box: Box
     words: str
     score: float
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the reader is sure enough of the words to judge them."""
+        return bool(self.words) and self.score >= UNREAD

@@ -1,10 +1,10 @@
 """Looks through every frame of an image for burned-in text, in the sandbox, a few frames at a time."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Protocol
 
-from core.deid.text_line import Text
+from core.deid.text_line import Box, Text
 from core.dicom.display import Palette
 from core.dicom.pixel_format import PixelFormat
 from core.errors import Refused
@@ -45,8 +45,34 @@ def find_texts(reader: Caller, picture: Picture) -> list[Text]:
 
     A still is read whole; of a cine what stands still is read once and what is new on a frame on that frame.
     Memory is flat in the number of frames. Raises Refused for frames that do not decode."""
-    reads: Iterable[_Read] = [(1, None)] if picture.format.frames == 1 else _to_read(reader, picture)
-    return [text for number, areas in reads for text in _read(reader, picture, number, areas)]
+    if picture.format.frames == 1:
+        return _read(reader, picture, 1, None)
+    standing: list[list[Text]] = []
+    found: list[Text] = []
+    whole = [[0, 0, picture.format.columns, picture.format.rows]]
+    for number, areas in _to_read(reader, picture):
+        texts = _read(reader, picture, number, areas)
+        if areas == whole:
+            standing.append(texts)
+        else:
+            found += texts
+    return sorted([*found, *_standing(standing)], key=lambda text: text.frame)
+
+
+def _standing(frames: Sequence[Sequence[Text]]) -> Iterator[Text]:
+    """What was read on the frames that are read whole; what could be read on none of them counts where it stands still.
+
+    Speckle that is taken for letters moves on; writing that comes and goes is found by `core.deid.overlays`."""
+    for texts in frames:
+        others = [other.box for more in frames if more is not texts for other in more]
+        yield from (text for text in texts if text.is_read or any(_is_same(text.box, box) for box in others))
+
+
+def _is_same(one: Box, two: Box) -> bool:
+    """Whether two boxes share the better part of both."""
+    width, height = min(one[2], two[2]) - max(one[0], two[0]), min(one[3], two[3]) - max(one[1], two[1])
+    sizes = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, two)]
+    return width > 0 and height > 0 and 2 * width * height > max(sizes)
 
 
 def _to_read(reader: Caller, picture: Picture) -> Iterator[_Read]:
