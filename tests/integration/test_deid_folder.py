@@ -24,6 +24,7 @@ from core.dicom.facts import InstanceIdentity, read_identity
 from core.dicom.frames import decode_stored
 from core.dicom.part10 import frame_bytes, open_part10
 from core.errors import AppError
+from ml.phantom import make_study, to_bytes
 from tests.rawsearch import hits
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,6 +90,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     source, out, keys, rules = (folder / name for name in ("in", "out", "keys", "rules.json"))
     for name in ("dicom", "dicom_bad"):
         shutil.copytree(SHARED / name, source / name, copy_function=shutil.copyfile)
+    (source / "made").mkdir()
+    for number, device in enumerate(("aplio", "sequoia"), 1):  # known devices with nothing written in their pictures
+        (source / "made" / f"generated-{number}").write_bytes(to_bytes(make_study(number, "breast", device, 1, 0).instances[0]))
     for path in source.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
     rules.write_text(json.dumps(RULES))
