@@ -84,6 +84,7 @@ def check_released(
     if found:
         places = ", ".join(dict.fromkeys(leak.where for leak in found))
         raise Held(f"Identifying values remain in: {places}.")
+    _frames_are_known(part10)
     for number in range(len(part10.frames)):
         data = frame_bytes(source, part10, number)
         check_channels(data, part10.pixel.transfer_syntax)
@@ -102,10 +103,16 @@ def frames_decode(source: BinaryIO, part10: Part10, sandbox: Caller) -> None:
     """Decode every frame in the sandbox and look for hidden channels; raises Refused or Held for the first bad one."""
     if part10.pixel is None:
         raise Refused("The image has no pixel data.")
+    _frames_are_known(part10)
     fields = {name: getattr(part10.pixel, name) for name in PixelFormat.__dataclass_fields__}
     for number in range(len(part10.frames)):
         data = frame_bytes(source, part10, number)
         sandbox.call("core.deid.frame_check:sandboxed_check", {"fmt": fields}, [data])
+
+
+def _frames_are_known(part10: Part10) -> None:
+    if part10.is_one_stream:
+        raise Held("The video is not in the form that this system writes.")
 
 
 def _sized(source: BinaryIO | bytes) -> tuple[BinaryIO, int]:
