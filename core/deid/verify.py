@@ -17,6 +17,7 @@ from core.deid.headers import METHOD
 from core.deid.search import Search
 from core.deid.structure import check_structure
 from core.dicom.guard import Layout, check, encoding_of
+from core.dicom.h264 import FOREIGN
 from core.dicom.part10 import Part10, frame_bytes, open_part10
 from core.dicom.pixel_format import PixelFormat
 from core.errors import Held, Refused
@@ -112,7 +113,7 @@ def frames_decode(source: BinaryIO, part10: Part10, sandbox: Caller) -> None:
 
 def _frames_are_known(part10: Part10) -> None:
     if part10.is_one_stream:
-        raise Held("The video is not in the form that this system writes.")
+        raise Held(FOREIGN)
 
 
 def _sized(source: BinaryIO | bytes) -> tuple[BinaryIO, int]:

@@ -11,6 +11,7 @@ import numpy as np
 from core.deid.candidate import hash_of, overlay_hash
 from core.deid.masks import Rect
 from core.dicom import h264
+from core.dicom.frame_ranges import FEWER_FRAMES
 from core.dicom.video import Picture, Plane, library, pictures
 from core.errors import Held, Refused
 
@@ -18,7 +19,6 @@ MACROBLOCK: Final = 16
 LEAST_PSNR: Final = 45.0
 _QUALITIES: Final = (12, 8, 4)
 _NEAR_BLACK: Final = 8  # of 255; black was painted before coding, so that nothing of the original is under it
-_FEWER: Final = "The file holds fewer frames than it says."
 _INEXACT: Final = "The video cannot be masked exactly."
 _Box = tuple[int, int, int, int]
 
@@ -76,7 +76,7 @@ def _stretch(
         if shown == first + count and not params["last"]:
             break
     if len(found) != count or (params["last"] and shown != len(samples)):
-        raise Refused(_FEWER)
+        raise Refused(FEWER_FRAMES)
     return order, found
 
 

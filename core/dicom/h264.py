@@ -15,6 +15,7 @@ _DROPPED: Final = frozenset({6, 9, 10, 11, 12})  # SEI, delimiters, ends, fillin
 _PROFILES: Final = frozenset({66, 77, 100})  # Baseline, Main, High: 8 bits, 4:2:0
 _LONGEST_SET: Final = 256
 _START: Final = b"\0\0\1"
+FOREIGN: Final = "The video is not in the form that this system writes."
 _BROKEN: Final = "The video stream is broken."
 _OTHER: Final = "The video stream holds more than one view or layer of its pictures."
 
@@ -142,7 +143,7 @@ def split(data: bytes) -> tuple[bytes, bytes]:
     """(configuration record, samples) of a stored frame: an avcC box, then the pictures from a key frame on."""
     length = int.from_bytes(data[:4], "big")
     if data[4:8] != b"avcC" or not 15 <= length < len(data):
-        raise Refused(_BROKEN)
+        raise Refused(FOREIGN)
     return data[8:length], data[length:]
 
 

@@ -7,6 +7,7 @@ from io import BytesIO
 from typing import Any, Final
 
 from core.dicom import h264
+from core.dicom.frame_ranges import FEWER_FRAMES, MORE_FRAMES
 from core.dicom.mp4 import MOST_FRAMES
 from core.dicom.pixel_format import PixelFormat
 from core.dicom.video import library, pictures
@@ -102,7 +103,7 @@ def sandboxed_frame(params: dict[str, Any], blobs: list[bytes]) -> tuple[dict[st
     fmt, frame = PixelFormat(**params["fmt"]), int(params["frame"])
     source = read_source(blobs[0])
     if len(source.samples) != fmt.frames:
-        raise Refused("The file holds more or fewer frames than it says.")
+        raise Refused(MORE_FRAMES if len(source.samples) > fmt.frames else FEWER_FRAMES)
     start, end = source.group_of(frame)
     shown: Iterator[Any] = (one for _, one in pictures(source.config, source.samples[start:end], fmt.columns, fmt.rows))
     for number, picture in enumerate(shown, start):
