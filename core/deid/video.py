@@ -146,7 +146,7 @@ def _encoded(frames: list[Picture], quality: int, params: dict[str, Any]) -> tup
     context.color_range = 2 if first.is_full else 1
     context.colorspace, context.color_primaries, context.color_trc = first.colours
     context.options = {
-        "preset": "fast",
+        "preset": "veryfast",
         "tune": "psnr",
         "profile": "high",
         "crf": str(quality),

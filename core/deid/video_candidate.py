@@ -17,9 +17,10 @@ from core.dicom.mp4 import Movie
 from core.dicom.pixel_format import PixelFormat
 from core.errors import Held
 
-MOST_FRAMES_A_GROUP: Final = 256
+MOST_FRAMES_A_GROUP: Final = 256  # where nothing is coded again
+_MOST_PIXELS_A_GROUP: Final = 512 << 20
 _MOST_FRAMES: Final = 48  # of a stretch, which becomes a group of its own: a page shows any frame of it at once
-_MOST_PIXELS: Final = 40 << 20  # of a stretch: a call must end in time on a busy machine too
+_MOST_PIXELS: Final = 24 << 20  # of a stretch: a call must end in time on a busy machine too
 _MOST_BITS: Final = 62_500_000  # a second, in High profile at levels 4.1 and 4.2 (ITU-T H.264 Table A-1)
 _LEVELS: Final = (("4.1", 8_192, 245_760), ("4.2", 8_704, 522_240))  # macroblocks a frame and a second
 _HIGH_41: Final = "1.2.840.10008.1.2.4.102"
@@ -69,8 +70,10 @@ def masked_video(sandbox: Caller, stream: bytes, plan: Plan, workers: int) -> tu
     source = _opened(sandbox, stream, fmt)
     is_masked = bool(grown(plan.rects, fmt.columns, fmt.rows))
     level, syntax = _level(fmt, source.rate) if is_masked else ("", fmt.transfer_syntax)
-    groups = list(itertools.pairwise([*source.keys, len(source.sizes)]))
-    if not is_masked and any(end - start > MOST_FRAMES_A_GROUP for start, end in groups):
+    longest = max(end - start for start, end in itertools.pairwise([*source.keys, len(source.sizes)]))
+    if longest * fmt.rows * fmt.columns > _MOST_PIXELS_A_GROUP:
+        raise Held("The key frames of the video lie too far apart.")
+    if not is_masked and longest > MOST_FRAMES_A_GROUP:
         raise Held("The key frames of the video lie too far apart to look through it; mask something in it.")
     found = _joined(sandbox, source, plan, level, workers)
     movie, samples, frames = _movie(found, source, fmt, is_masked)

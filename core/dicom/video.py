@@ -94,7 +94,7 @@ class Decoder:
         self._context = av.CodecContext.create("h264", "r")
         self._context.extradata = config
         self._context.thread_count = 1
-        self._context.options = {"err_detect": "crccheck+bitstream+buffer+explode", "ec": "0"}
+        self._context.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
         self.fed = 0
 
     def feed(self, sample: bytes) -> Iterator[tuple[int, Picture]]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from core.deid import candidate, headers, release, verify
+from core.deid import candidate, headers, release, verify, video_candidate
 from core.deid.candidate import Index, frame_bytes, redigest
 from core.deid.masks import Rect
 from core.deid.pixels import RECODED, UNTOUCHED
@@ -248,12 +248,18 @@ def test_broken_streams_are_refused(make: Callable[..., Made], frames: list[Any]
         make(b"RIFF" + data[8:])
 
 
-def test_other_kinds_of_video_are_held(make: Callable[..., Made], frames: list[Any], ultrasound: Dataset) -> None:
+def test_other_kinds_of_video_are_held(
+    make: Callable[..., Made], frames: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(Refused, match="another size"):
         make(stream([frame[:, :128] for frame in frames], "mp4"))
     wide = [np.zeros((ROWS, COLUMNS), np.uint8)] * 300
-    with pytest.raises(Held, match="key frames"):
-        make(stream(wide, "mp4", keyint=300), rects=(), count=300)
+    data = stream(wide, "mp4", keyint=300)
+    with pytest.raises(Held, match=r"key frames .* mask something"):
+        make(data, rects=(), count=300)
+    monkeypatch.setattr(video_candidate, "_MOST_PIXELS_A_GROUP", 299 * ROWS * COLUMNS)
+    with pytest.raises(Held, match=r"key frames .* apart\."):
+        make(data, count=300)
 
 
 def _tampered(made: Made, change: Callable[[bytes], bytes]) -> tuple[io.BytesIO, Part10]:
