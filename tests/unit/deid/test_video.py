@@ -224,6 +224,8 @@ def test_the_frames_that_differ_must_be_shown(make: Callable[..., Made], frames:
     made = make(stream(quiet, "h264", bframes=0, plant=False), rects=())
     assert 21 in made.index.distinct_frames and len(made.index.distinct_frames) < COUNT // 2
     assert make(stream(quiet, "h264", bframes=0), rects=(Rect(0, 0, COLUMNS, 20),)).index.distinct_frames == [1]
+    trembling = make(stream(quiet, "mp4"), rects=(Rect(COLUMNS - 16, 0, 16, 16),)).index.distinct_frames
+    assert 21 in trembling and len(trembling) < COUNT // 2
 
 
 @pytest.mark.parametrize(("count", "message"), [(COUNT - 1, "more frames"), (COUNT + 1, "fewer frames")])
