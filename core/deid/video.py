@@ -22,6 +22,7 @@ _QUALITIES: Final = (12, 8, 4)
 _NEAR_BLACK: Final = 8  # of 255; black was painted before coding, so that nothing of the original is under it
 _TREMBLE: Final = 12  # of 255; writing stands out by 28 and more, see `core.deid.overlays`
 _LATEST: Final = 3
+_LONGER: Final = 1000  # frames than a stretch has: one key frame, and the same parameter sets for every length
 _INEXACT: Final = "The video cannot be masked exactly."
 _Box = tuple[int, int, int, int]
 
@@ -49,12 +50,15 @@ def grown(rects: Sequence[Rect], columns: int, rows: int) -> list[_Box]:
 def sandboxed_mask(params: dict[str, Any], blobs: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
     """For `core.sandbox`: a stretch of a video. Blobs: the configuration; the samples of one group, key frame first.
 
-    Params: `columns`, `rows`, `rate`, `level`, `first` and `count` (frames of the group as shown, from 0), `last` (whether
-    the group ends there), `rects`, `boxes` (the ultrasound regions). Returns per frame `sha256` and `overlay`; with
-    rectangles also `sizes`, `psnr` and, as blobs, the new configuration and samples, one for each frame in their order;
-    without any `order`: the sample (from 0) that each frame shows."""
+    Params: `columns`, `rows`, `rate`, `level`, `samples` (their number), `first` and `count` (frames of the group as shown,
+    from 0), `last` (whether the group ends there), `rects`, `boxes` (the ultrasound regions). Returns per frame `sha256`
+    and `overlay`; with rectangles also `sizes`, `psnr` and, as blobs, the new configuration and samples, one for each
+    frame in their order; without any `order`: the sample (from 0) that each frame shows."""
     size = int(params["columns"]), int(params["rows"])
-    order, source = _stretch(blobs[0], h264.pictures(blobs[1]), size, params)
+    samples = h264.pictures(blobs[1])
+    if len(samples) != int(params["samples"]):
+        raise Held(_INEXACT)
+    order, source = _stretch(blobs[0], samples, size, params)
     masks = grown([Rect(*map(int, rect)) for rect in params["rects"]], *size)
     if not masks:
         return {"frames": _hashes(source, params["boxes"]), "order": order}, []
@@ -174,7 +178,7 @@ def _encoded(frames: list[Picture], quality: int, params: dict[str, Any]) -> tup
         "tune": "psnr",
         "profile": "high",
         "crf": str(quality),
-        "x264-params": f"bframes=0:keyint={len(frames)}:min-keyint={len(frames)}:scenecut=0:stitchable=1"
+        "x264-params": f"bframes=0:keyint={_LONGER}:scenecut=0:stitchable=1"
         f":level={params['level']}:threads=1:force-cfr=1",
     }
     cleaner, samples = h264.Cleaner(), list[bytes]()

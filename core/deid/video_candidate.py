@@ -152,8 +152,8 @@ def _masked(sandbox: Caller, source: _Source, plan: Plan, level: str, stretch: _
     before = source.ends[stretch.start - 1] if stretch.start else 0
     params = {
         "columns": plan.format.columns, "rows": plan.format.rows, "rate": source.rate, "level": level,
-        "first": stretch.first, "count": stretch.count, "last": stretch.is_last, "rects": plan.rects,
-        "boxes": plan.boxes,
+        "samples": stretch.end - stretch.start, "first": stretch.first, "count": stretch.count, "last": stretch.is_last,
+        "rects": plan.rects, "boxes": plan.boxes,
     }  # fmt: skip
     samples = source.samples[before : source.ends[stretch.end - 1]]
     facts, blobs = sandbox.call("core.deid.video:sandboxed_mask", params, [source.config, samples])

@@ -148,11 +148,15 @@ def split(data: bytes) -> tuple[bytes, bytes]:
 
 
 def pictures(samples: bytes) -> list[bytes]:
-    """Samples cut into pictures: a picture begins with the slice whose first macroblock is 0 (section 7.4.3)."""
+    """Samples cut into pictures: a picture begins with the slice whose first macroblock is 0 (section 7.4.3).
+
+    Raises Held where there is anything but slices, Refused for broken ones."""
     found: list[list[bytes]] = []
     for unit in prefixed(samples):
         if len(unit) < 2:
             raise Refused(_BROKEN)
+        if kind(unit) not in {SLICE, KEY_SLICE}:
+            raise Held(HIDDEN)
         if unit[1] & 0x80:
             found.append([])
         if not found:

@@ -146,13 +146,13 @@ def _table_of(content: bytes, start: int) -> tuple[int, ...]:
     return struct.unpack(f">{(len(content) - start) // 4}I", content[start:])
 
 
-def _boxes(data: bytes, position: int, end: int) -> Iterator[tuple[bytes, bytes]]:
+def _boxes(data: bytes, position: int, end: int, depth: int = 0) -> Iterator[tuple[bytes, bytes]]:
     """Name and content of every box, those inside others too."""
     while position + 8 <= end:
         length, name = struct.unpack_from(">I4s", data, position)
-        if not 8 <= length <= end - position:
+        if not 8 <= length <= end - position or depth > len(_NESTED):
             raise Refused(_BROKEN)
         yield name, data[position + 8 : position + length]
         if name in _NESTED:
-            yield from _boxes(data, position + 8 + _NESTED[name], position + length)
+            yield from _boxes(data, position + 8 + _NESTED[name], position + length, depth + 1)
         position += length

@@ -79,6 +79,8 @@ def _samples(packets: Any, cleaner: h264.Cleaner, width: int) -> tuple[list[byte
         sample, is_key = cleaner.sample(h264.prefixed(data, width) if width else h264.annex_b(data))
         if not sample:
             continue
+        if len(h264.pictures(sample)) != 1:
+            raise Held("The video is interlaced, or its pictures are cut in a way that is not supported.")
         if is_key:
             keys.append(len(samples))
         samples.append(sample)
