@@ -18,7 +18,7 @@ from core.errors import Held, Refused
 
 MACROBLOCK: Final = 16
 LEAST_PSNR: Final = 45.0
-_QUALITIES: Final = (12, 8, 4)
+_QUALITIES: Final = (15, 12, 8, 4)
 _NEAR_BLACK: Final = 8  # of 255; black was painted before coding, so that nothing of the original is under it
 _TREMBLE: Final = 12  # of 255; writing stands out by 28 and more, see `core.deid.overlays`
 _LATEST: Final = 3
@@ -174,7 +174,7 @@ def _encoded(frames: list[Picture], quality: int, params: dict[str, Any]) -> tup
     context.color_range = 2 if first.is_full else 1
     context.colorspace, context.color_primaries, context.color_trc = first.colours
     context.options = {
-        "preset": "veryfast",
+        "preset": "fast",
         "tune": "psnr",
         "profile": "high",
         "crf": str(quality),

@@ -20,7 +20,7 @@ from core.errors import Held
 MOST_FRAMES_A_GROUP: Final = 256  # where nothing is coded again
 _MOST_PIXELS_A_GROUP: Final = 512 << 20
 _MOST_FRAMES: Final = 48  # of a stretch, which becomes a group of its own: a page shows any frame of it at once
-_MOST_PIXELS: Final = 24 << 20  # of a stretch: a call must end in time on a busy machine too
+_MOST_PIXELS: Final = 20 << 20  # of a stretch: a call must end in time on a busy machine too
 _MOST_BITS: Final = 62_500_000  # a second, in High profile at levels 4.1 and 4.2 (ITU-T H.264 Table A-1)
 _LEVELS: Final = (("4.1", 8_192, 245_760), ("4.2", 8_704, 522_240))  # macroblocks a frame and a second
 _HIGH_41: Final = "1.2.840.10008.1.2.4.102"
