@@ -68,6 +68,7 @@ def masked_video(sandbox: Caller, stream: bytes, plan: Plan, workers: int) -> tu
     if fmt.samples != 3 or fmt.bits_allocated != 8 or fmt.bits_stored != 8:
         raise Held("The video has colours of a kind that is not supported.")
     source = _opened(sandbox, stream, fmt)
+    del stream  # it may be large, and its samples are held twice else
     is_masked = bool(grown(plan.rects, fmt.columns, fmt.rows))
     level, syntax = _level(fmt, source.rate) if is_masked else ("", fmt.transfer_syntax)
     longest = max(end - start for start, end in itertools.pairwise([*source.keys, len(source.sizes)]))
@@ -77,7 +78,7 @@ def masked_video(sandbox: Caller, stream: bytes, plan: Plan, workers: int) -> tu
         raise Held("The key frames of the video lie too far apart to look through it; mask something in it.")
     found = _joined(sandbox, source, plan, level, workers)
     movie, samples, frames = _movie(found, source, fmt, is_masked)
-    if is_masked and 8 * len(samples) * movie.rate[0] > _MOST_BITS * movie.rate[1] * fmt.frames:
+    if is_masked and 8 * sum(movie.sizes) * movie.rate[0] > _MOST_BITS * movie.rate[1] * fmt.frames:
         raise Held("The masked video would need more bits a second than its transfer syntax allows.")
     new = replace(fmt, transfer_syntax=syntax, photometric="YBR_PARTIAL_420", planar=0)
     return _written(movie, samples, frames, new, plan, RECODED if is_masked else UNTOUCHED)
@@ -162,7 +163,7 @@ def _masked(sandbox: Caller, source: _Source, plan: Plan, level: str, stretch: _
 
 def _movie(
     found: list[_Answer], source: _Source, fmt: PixelFormat, is_masked: bool
-) -> tuple[Movie, bytes, list[Mapping[str, str]]]:
+) -> tuple[Movie, list[bytes], list[Mapping[str, str]]]:
     """The movie, its samples and what is known of each frame. Raises Held for answers that do not fit together."""
     frames: list[Mapping[str, str]] = []
     shown, sizes, keys, configs, samples = list[int](), list[int](), list[int](), set[bytes](), list[bytes]()
@@ -180,24 +181,24 @@ def _movie(
     except (KeyError, TypeError, ValueError) as error:
         raise Held(_ODD_ANSWER) from error
     if is_masked:
-        whole, config = b"".join(samples), next(iter(configs), b"")
+        config = next(iter(configs), b"")
         shown = list(range(len(sizes)))
         movie = Movie(fmt.columns, fmt.rows, source.rate, config, tuple(sizes), tuple(keys), tuple(shown))
     else:
-        whole, configs = source.samples, {source.config}
+        samples, configs = [source.samples], {source.config}
         movie = Movie(fmt.columns, fmt.rows, source.rate, source.config, source.sizes, source.keys, tuple(shown))
     is_whole = len(frames) == len(movie.sizes) == fmt.frames and sorted(shown) == list(range(fmt.frames))
-    if not is_whole or len(configs) != 1 or sum(movie.sizes) != len(whole) or min(movie.sizes) <= 0:
+    if not is_whole or len(configs) != 1 or sum(movie.sizes) != sum(map(len, samples)) or min(movie.sizes) <= 0:
         raise Held(_ODD_ANSWER)
-    return movie, whole, frames
+    return movie, samples, frames
 
 
 def _written(
-    movie: Movie, samples: bytes, frames: list[Mapping[str, str]], fmt: PixelFormat, plan: Plan, method: str
+    movie: Movie, samples: list[bytes], frames: list[Mapping[str, str]], fmt: PixelFormat, plan: Plan, method: str
 ) -> tuple[Iterator[bytes], Index]:
     head = movie.head()
-    size = len(head) + len(samples)
-    pieces = [ITEM + struct.pack("<I", size + size % 2), head, samples, b"\0" * (size % 2), DELIMITER]
+    size = len(head) + sum(movie.sizes)
+    pieces = [ITEM + struct.pack("<I", size + size % 2), head, *samples, b"\0" * (size % 2), DELIMITER]
     found, length = hashlib.sha256(), 0
     for piece in pieces:
         found.update(piece)

@@ -51,8 +51,8 @@ def _written(node: SiteNode, image: SiteImage, mask: ImageMask) -> Index:
         rects = [Rect(*rect) for rect in mask.rects]
         how = plan(part10.dataset, part10.pixel, rects, regions_of(image.facts))
         if part10.transfer_syntax in H264:
-            data = stream_bytes(reader, part10)
-            pieces, index = masked_video(node.sandbox, data, how, node.settings.decode_processes)
+            workers = node.settings.decode_processes
+            pieces, index = masked_video(node.sandbox, stream_bytes(reader, part10), how, workers)
             node.staging.put(image.id, kind_of(mask.revision), pieces)
             return index
         frames = (frame_bytes(reader, part10, number) for number in range(len(part10.frames)))
