@@ -38,7 +38,7 @@ VERBS = {
 }
 SCRIPT_VERBS = {
     "test": "all tests: ./run test [pytest arguments]",
-    "setup": "install the packages and do no more",
+    "setup": "install the packages and do no more; --video adds what H.264 video needs",
     "bundle": "pack the packages for a machine without internet: ./run --offline BUNDLE",
 }
 

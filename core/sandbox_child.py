@@ -137,6 +137,9 @@ def _import(modules: Sequence[str]) -> None:
         module = importlib.import_module(name)
         if hasattr(module, "prepare"):
             module.prepare()  # models are files that can no longer be read after the rights are gone
+    video = sys.modules.get("core.dicom.video")
+    if video is not None:
+        video.prepare()
     pillow = sys.modules.get("PIL.Image")
     if pillow is not None:
         pillow.preinit()  # its plug-ins would else be looked for on disk once that is no longer readable

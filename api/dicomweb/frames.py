@@ -23,6 +23,7 @@ from api.dicomweb.refusals import BadRequest, DicomwebRoute, NotAcceptable
 from api.dicomweb.transcode import EXPLICIT, swap_words
 from api.dicomweb.wado import INSTANCE, Reader, readable, validators
 from api.ranges import asked_range
+from core.dicom.codestream import H264
 from core.dicom.guard import NATIVE, encoding_of
 from core.dicom.part10 import open_part10
 from core.errors import NotFound
@@ -30,6 +31,7 @@ from core.node import Node
 from core.queries.archive import Stored
 
 OCTETS: Final = "application/octet-stream"
+MP4: Final = "video/mp4"
 PIXEL_DATA: Final = "7FE00010"
 _TYPES: Final = {  # PS3.18 table 8.7.3-5; the last components of 1.2.840.10008.1.2
     "5": "image/dicom-rle", "4.50": "image/jpeg", "4.51": "image/jpeg", "4.57": "image/jpeg", "4.70": "image/jpeg",
@@ -88,6 +90,8 @@ def _named(entry: Accepted, stored: Stored) -> tuple[str, bool] | None:
     wanted, syntax, own = entry.part or entry.kind, entry.transfer_syntax, stored.transfer_syntax
     is_native = own in NATIVE
     kind = OCTETS if is_native else _TYPES.get(own.removeprefix("1.2.840.10008.1.2."), OCTETS)
+    if own in H264:  # a frame of a video is not stored by itself
+        return (OCTETS, False) if covers(wanted, OCTETS) and syntax in {None, "*", EXPLICIT} else None
     takes_own = syntax in {None, "*", own}
     if is_native:
         return (OCTETS, False) if covers(wanted, OCTETS) and (takes_own or syntax == EXPLICIT) else None
@@ -106,7 +110,9 @@ def frames(
     request: Request, study: str, series: str, instance: str, frames: str, node: NodeDep, session: SessionDep,
     actor: Reader,
 ) -> Response:  # fmt: skip
-    """Frames by number from 1, as stored or uncompressed; alone when the client asks for one without multipart."""
+    """Frames by number from 1, as stored or uncompressed; alone when the client asks for one without multipart.
+
+    Those of a video are given uncompressed only: its stream is one piece, the bulk data."""
     stored = readable(session, actor, study, series, instance)[0]
     return _frames(request, node, stored, frame_list(frames, stored), may_be_single=frames.isdecimal())
 
@@ -153,6 +159,8 @@ def bulkdata(
         return _value(request, node, stored, path, in_parts)
     check_frame(stored, 0)
     every = range(len(stored.ranges))
+    if stored.transfer_syntax in H264 and any(covers(entry.part or "", MP4) for entry in accepted(request)):
+        return _video(request, node, stored, path)
     if in_parts and stored.transfer_syntax not in NATIVE:
         return _frames(request, node, stored, every, may_be_single=False)
     if stored.transfer_syntax not in DECODABLE:
@@ -165,6 +173,20 @@ def _in_parts(request: Request) -> bool:
         if covers(entry.part or entry.kind, OCTETS) or (entry.part or "").startswith(("image/", "video/")):
             return entry.part is not None
     raise NotAcceptable(f"Bulk data are given as {OCTETS}, alone or as multipart/related.")
+
+
+def _video(request: Request, node: Node, stored: Stored, path: str) -> Response:
+    """The whole stream of a video as one part (PS3.18 section 8.7.3.3.2)."""
+    made, headers = validators(node, [stored], path, MP4)
+    if (answer := made.not_modified(request)) is not None:
+        return answer
+    stream = open_part10(blob_file(node, stored), stored.size).stream
+    head = {
+        "Content-Type": f"{MP4}; transfer-syntax={stored.transfer_syntax}",
+        "Content-Location": f"{node.settings.base_url}/dicom-web{stored.path}/bulkdata/{path}",
+    }
+    body = (piece for offset, length in stream for piece in node.store.pieces(stored.sha256, offset, length))
+    return send_parts(request, MP4, [(head, body)], headers, sum(length for _, length in stream))
 
 
 class _Samples:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from core.dicom.codestream import DCT, JPEG_2000, JPEG_LOSSLESS, JPEG_LS, RLE
+from core.dicom.codestream import DCT, H264, JPEG_2000, JPEG_LOSSLESS, JPEG_LS, RLE
 from core.dicom.display import palette_of
 from core.dicom.guard import DEFLATED, NATIVE, encoding_of
 from core.dicom.part10 import frame_bytes, open_part10
@@ -17,7 +17,7 @@ from core.node import Node
 from core.queries.archive import Stored
 from core.store import PIECE, Store
 
-DECODABLE: Final = frozenset({*NATIVE, RLE, *DCT, *JPEG_LOSSLESS, *JPEG_LS, *JPEG_2000})
+DECODABLE: Final = frozenset({*NATIVE, RLE, *DCT, *JPEG_LOSSLESS, *JPEG_LS, *JPEG_2000, *H264})
 _DTYPES: Final = {(8, 0): "u1", (8, 1): "i1", (16, 0): "<u2", (16, 1): "<i2"}
 
 

@@ -1,6 +1,5 @@
 """The candidate: the final pixel stream of every frame of an image, and the digest that a person confirms."""
 
-import base64
 import binascii
 import hashlib
 import hmac
@@ -16,6 +15,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from core.deid.masks import Rect, kept_regions
+from core.deid.palettes import palette_as_dict, palette_from
 from core.deid.pixels import mask_frame
 from core.dicom.display import Frame, Palette, palette_of
 from core.dicom.guard import NATIVE, encoding_of
@@ -176,6 +176,7 @@ class Index:
     """What is known of a written candidate. `offsets` and `lengths` are of the coded frames in its stream.
 
     The stream is the value of Pixel Data without the basic offset table, which `core.deid.release` writes.
+    `lead`: (offset, length) of what goes before every frame of a video, whose frames overlap: `core.dicom.mp4`.
     `distinct_frames` (from 1): the first frame of each distinct overlay, all of which a person must see."""
 
     format: PixelFormat
@@ -190,6 +191,7 @@ class Index:
     is_lossy: bool | None
     palette: Palette | None
     digest: str
+    lead: tuple[int, int] = (0, 0)
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Self:
@@ -199,7 +201,8 @@ class Index:
                 PixelFormat(**stored["format"]), str(stored["source_syntax"]), tuple(stored["offsets"]),
                 tuple(stored["lengths"]), int(stored["stream_size"]), str(stored["stream_sha256"]),
                 tuple(stored["frame_sha256"]), list(stored["distinct_frames"]), tuple(stored["methods"]),
-                stored["is_lossy"], _palette_from(stored["palette"]), str(stored["digest"]),
+                stored["is_lossy"], palette_from(stored["palette"]), str(stored["digest"]),
+                _pair(*stored.get("lead", (0, 0))),
             )  # fmt: skip
         except (KeyError, TypeError, ValueError, binascii.Error) as error:
             raise Refused(_BROKEN_INDEX) from error
@@ -211,7 +214,7 @@ class Index:
         """JSON-able."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
         plain["format"] = asdict(self.format)
-        plain["palette"] = _palette_as_dict(self.palette)
+        plain["palette"] = palette_as_dict(self.palette)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
 
     @property
@@ -228,30 +231,15 @@ class Index:
 
     def check_digest(self, stream: BinaryIO, digest: str) -> None:
         """Read the whole stream again; raises Held unless it is the one that this digest was confirmed for."""
-        stream.seek(0)
-        found, size = hashlib.sha256(), 0
-        while piece := stream.read(_PIECE):
-            found.update(piece)
-            size += len(piece)
-        again = digest_of(self.format, self.frame_sha256, found.hexdigest())
+        found, size = _sum_of(stream)
+        again = digest_of(self.format, self.frame_sha256, found)
         if size != self.stream_size or not hmac.compare_digest(again, digest):
             raise Held(_CHANGED)
         stream.seek(0)
 
 
-def _palette_as_dict(palette: Palette | None) -> dict[str, Any] | None:
-    if palette is None:
-        return None
-    lut = base64.b64encode(np.ascontiguousarray(palette.lut).tobytes()).decode("ascii")
-    return {"first": palette.first, "dtype": palette.lut.dtype.name, "lut": lut}
-
-
-def _palette_from(stored: Mapping[str, Any] | None) -> Palette | None:
-    if stored is None:
-        return None
-    kind = {"uint8": np.uint8, "uint16": np.uint16}[stored["dtype"]]
-    lut = np.frombuffer(base64.b64decode(stored["lut"], validate=True), kind).reshape(-1, 3)
-    return Palette(int(stored["first"]), lut)
+def _pair(offset: Any, length: Any) -> tuple[int, int]:  # noqa: ANN401 - from JSON
+    return int(offset), int(length)
 
 
 def digest_of(fmt: PixelFormat, frame_sha256: Sequence[str], stream_sha256: str) -> str:
@@ -330,9 +318,11 @@ def frame_bytes(stream: BinaryIO, index: Index, frame: int) -> bytes:
     """The coded bytes of one frame, counted from 0; raises Refused when it is not there."""
     if not 0 <= frame < len(index.offsets):
         raise Refused("The image has no such frame.")
-    stream.seek(index.offsets[frame])
-    data = stream.read(index.lengths[frame])
-    if len(data) != index.lengths[frame]:
+    data = b""
+    for offset, length in (index.lead, (index.offsets[frame], index.lengths[frame])):
+        stream.seek(offset)
+        data += stream.read(length)
+    if len(data) != index.lead[1] + index.lengths[frame]:
         raise Refused(_CHANGED)
     return data
 
@@ -340,8 +330,14 @@ def frame_bytes(stream: BinaryIO, index: Index, frame: int) -> bytes:
 def redigest(stream: BinaryIO, index: Index, decode: Callable[[bytes, PixelFormat], Frame]) -> str:
     """The digest computed anew from a stored stream, every frame decoded again; equal to `index.digest` when all is well."""
     hashes = [hash_of(decode(frame_bytes(stream, index, frame), index.format)) for frame in range(len(index.offsets))]
+    return digest_of(index.format, hashes, _sum_of(stream)[0])
+
+
+def _sum_of(stream: BinaryIO) -> tuple[str, int]:
+    """SHA-256 and length of all of it."""
     stream.seek(0)
-    found = hashlib.sha256()
+    found, size = hashlib.sha256(), 0
     while piece := stream.read(_PIECE):
         found.update(piece)
-    return digest_of(index.format, hashes, found.hexdigest())
+        size += len(piece)
+    return found.hexdigest(), size

@@ -3,14 +3,18 @@
 from typing import Final
 
 from core.deid import j2k, jpeg_segments
-from core.dicom.codestream import JPEG_2000, JPEG_FAMILY
+from core.dicom import h264
+from core.dicom.codestream import H264, JPEG_2000, JPEG_FAMILY
 from core.errors import Held
 
-HIDDEN: Final = "A frame carries something beside its image."
+HIDDEN: Final = h264.HIDDEN
 
 
 def check_channels(data: bytes, transfer_syntax: str) -> None:
-    """Raises Held for a JPEG, JPEG-LS or JPEG 2000 frame with hidden channels, Refused for a broken one."""
+    """Raises Held for a JPEG, JPEG-LS, JPEG 2000 or H.264 frame with hidden channels, Refused for a broken one."""
+    if transfer_syntax in H264:
+        h264.check(data)
+        return
     if transfer_syntax in JPEG_FAMILY:
         plain = jpeg_segments.clean(data)
     elif transfer_syntax in JPEG_2000:

@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 from core.deid import values
 from core.deid.candidate import Index
 from core.deid.pixels import RECODED
+from core.dicom.codestream import H264
 from core.dicom.display import Palette
 from core.dicom.guard import NATIVE
 
@@ -16,8 +17,9 @@ _METHODS: Final = {
     "1.2.840.10008.1.2.4.51": "ISO_10918_1",
     "1.2.840.10008.1.2.4.81": "ISO_14495_1",
     "1.2.840.10008.1.2.4.91": "ISO_15444_1",
+    **dict.fromkeys(H264, "ISO_14496_10"),
 }
-_KNOWN_METHODS: Final = {*_METHODS.values(), "ISO_13818_2", "ISO_14496_10", "ISO_23008_2"}
+_KNOWN_METHODS: Final = {*_METHODS.values(), "ISO_13818_2", "ISO_23008_2"}
 _MULTI_FRAME: Final = ("1.2.840.10008.5.1.4.1.1.3.1", "1.2.840.10008.5.1.4.1.1.3")
 
 
@@ -73,7 +75,8 @@ def _add_compression(out: Dataset, source: Dataset, index: Index) -> None:
 def _ratio(index: Index) -> str:
     """How many times larger the image would be uncompressed."""
     plain = index.format.rows * index.format.columns * index.format.samples * index.format.frames
-    return f"{plain * index.format.bits_allocated / 8 / max(sum(index.lengths), 1):.3f}"
+    coded = index.stream_size if index.lead[1] else sum(index.lengths)  # the frames of a video overlap
+    return f"{plain * index.format.bits_allocated / 8 / max(coded, 1):.3f}"
 
 
 def _methods(source: Dataset, index: Index) -> list[str]:

@@ -66,10 +66,12 @@ def header_bytes(header: Dataset) -> bytes:
 def _opening(index: Index) -> bytes:
     """Tag, VR and length of Pixel Data; for encapsulated frames also the basic offset table (PS3.5 section A.4).
 
-    The table is empty where an offset does not fit into its 32 bits; each fragment is one frame all the same."""
+    The table is empty where an offset does not fit into its 32 bits; each fragment is one frame all the same. Video
+    is one fragment and has no table (section A.4.6)."""
     if index.is_encapsulated:
         starts = [offset - 8 for offset in index.offsets]
-        table = struct.pack(f"<{len(starts)}I", *starts) if starts[-1] < 1 << 32 else b""
+        has_table = starts[-1] < 1 << 32 and not index.lead[1]
+        table = struct.pack(f"<{len(starts)}I", *starts) if has_table else b""
         head = _PIXEL_DATA + b"OB\0\0" + struct.pack("<I", _UNDEFINED)
         return head + ITEM + struct.pack("<I", len(table)) + table
     if index.stream_size >= _UNDEFINED:

@@ -17,7 +17,9 @@ from core.deid.headers import METHOD
 from core.deid.search import Search
 from core.deid.structure import check_structure
 from core.deid.unseen import MARKS
+from core.dicom.frame_ranges import MORE_FRAMES
 from core.dicom.guard import Layout, check, encoding_of
+from core.dicom.h264 import FOREIGN, pictures, split
 from core.dicom.part10 import Part10, frame_bytes, open_part10
 from core.dicom.pixel_format import PixelFormat
 from core.errors import Held, Refused
@@ -88,6 +90,7 @@ def check_released(
     if found:
         places = ", ".join(dict.fromkeys(leak.where for leak in found))
         raise Held(f"Identifying values remain in: {places}.")
+    _frames_are_known(source, part10)
     for number in range(len(part10.frames)):
         data = frame_bytes(source, part10, number)
         check_channels(data, part10.pixel.transfer_syntax)
@@ -106,10 +109,26 @@ def frames_decode(source: BinaryIO, part10: Part10, sandbox: Caller) -> None:
     """Decode every frame in the sandbox and look for hidden channels; raises Refused or Held for the first bad one."""
     if part10.pixel is None:
         raise Refused("The image has no pixel data.")
+    _frames_are_known(source, part10)
     fields = {name: getattr(part10.pixel, name) for name in PixelFormat.__dataclass_fields__}
     for number in range(len(part10.frames)):
         data = frame_bytes(source, part10, number)
         sandbox.call("core.deid.frame_check:sandboxed_check", {"fmt": fields}, [data])
+
+
+def _frames_are_known(source: BinaryIO, part10: Part10) -> None:
+    """Of a video, which is one stream: its frames are found, and between two key frames there are no pictures but theirs."""
+    if not part10.stream:
+        return
+    if part10.is_one_stream:
+        raise Held(FOREIGN)
+    groups: dict[int, list[int]] = {}
+    for number, (_, (begin, _)) in enumerate(part10.frames):
+        groups.setdefault(begin, []).append(number)
+    for numbers in groups.values():
+        longest = max(numbers, key=lambda number: part10.frames[number][1][1])
+        if len(pictures(split(frame_bytes(source, part10, longest))[1])) != len(numbers):
+            raise Held(MORE_FRAMES)
 
 
 def _sized(source: BinaryIO | bytes) -> tuple[BinaryIO, int]:

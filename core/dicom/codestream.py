@@ -17,6 +17,7 @@ JPEG_2000_LOSSY: Final = "1.2.840.10008.1.2.4.91"
 JPEG_2000: Final = frozenset({"1.2.840.10008.1.2.4.90", JPEG_2000_LOSSY})
 J2K_FAMILY: Final = JPEG_2000 | {f"1.2.840.10008.1.2.4.{last}" for last in (92, 93, 201, 202, 203)}
 RLE: Final = "1.2.840.10008.1.2.5"
+H264: Final = frozenset(f"1.2.840.10008.1.2.4.{last}{part}" for last in (102, 103, 104) for part in ("", ".1"))
 
 _NO_HEADER = "A compressed frame has no readable header."
 _OTHER_SIZE = "A compressed frame has another size than the image says."

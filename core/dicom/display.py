@@ -12,7 +12,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut
 
-from core.dicom.codestream import DCT, JPEG_2000
+from core.dicom.codestream import DCT, H264, JPEG_2000
 from core.dicom.pixel_format import PixelFormat
 from core.dicom.quiet import PARSER_ERRORS
 from core.errors import Refused
@@ -52,7 +52,7 @@ def decoded_photometric(fmt: PixelFormat) -> str:
     syntax = fmt.transfer_syntax
     if fmt.samples == 3 and (syntax in DCT or (syntax in JPEG_2000 and fmt.photometric in {"YBR_RCT", "YBR_ICT"})):
         return "RGB"
-    return "YBR_FULL" if fmt.photometric == "YBR_FULL_422" else fmt.photometric
+    return "YBR_FULL" if fmt.photometric == "YBR_FULL_422" or syntax in H264 else fmt.photometric
 
 
 def to_rgb(frame: Frame, fmt: PixelFormat, palette: Palette | None, window: tuple[float, float] | None = None) -> Rgb:

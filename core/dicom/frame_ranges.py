@@ -4,7 +4,8 @@ import itertools
 from collections.abc import Callable
 from typing import Final
 
-from core.dicom.codestream import J2K_FAMILY, JPEG_FAMILY
+from core.dicom import mp4
+from core.dicom.codestream import H264, J2K_FAMILY, JPEG_FAMILY
 from core.dicom.guard import NATIVE, Layout
 from core.dicom.pixel_format import PixelFormat
 from core.errors import Refused
@@ -14,20 +15,22 @@ Take = Callable[[int, int], bytes]
 
 MORE_FRAMES: Final = "The file holds more frames than it says."
 FEWER_FRAMES: Final = "The file holds fewer frames than it says."
-_VIDEO = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in range(100, 110))
+_VIDEO = frozenset(f"1.2.840.10008.1.2.4.{last}{part}" for last in range(100, 110) for part in ("", ".1"))
 
 
 def frame_ranges(layout: Layout, fmt: PixelFormat, take: Take) -> tuple[Ranges, ...]:
     """Per frame its (offset, length) pieces in file order; `take(offset, count)` reads the file.
 
-    Video (MPEG) is one stream for all frames: its one entry is the whole stream. Raises Refused."""
+    Video (MPEG) is one stream for all frames: its one entry is the whole stream, see `is_one_stream`. Of H.264 as it is
+    written here (`core.dicom.mp4`) a frame is the configuration and the pictures from the key frame before it up to its
+    own. Raises Refused."""
     if layout.transfer_syntax in NATIVE:
         return _native(layout, fmt)
     fragments = layout.fragments
     if not fragments:
         raise Refused("The image has no pixel data.")
     if layout.transfer_syntax in _VIDEO:
-        return (fragments,)
+        return _of_video(layout, fmt, take) or (fragments,)
     by_table = _by_table(layout, fmt.frames)
     if by_table is not None:
         return _counted(by_table, fmt.frames)
@@ -37,6 +40,30 @@ def frame_ranges(layout: Layout, fmt: PixelFormat, take: Take) -> tuple[Ranges, 
     if marks is None:
         return _counted([fragments] if len(fragments) == 1 else [(one,) for one in fragments], fmt.frames)
     return _counted(_by_marks(fragments, marks, take), fmt.frames)
+
+
+def is_video(transfer_syntax: str) -> bool:
+    return transfer_syntax in _VIDEO
+
+
+def _of_video(layout: Layout, fmt: PixelFormat, take: Take) -> tuple[Ranges, ...] | None:
+    """The frames of an H.264 video in the very form that is written here, None for any other."""
+    (offset, length), *others = layout.fragments
+    if layout.transfer_syntax not in H264 or others or layout.basic_offsets or length < 40:
+        return None
+    start = take(offset, 40)
+    size = mp4.head_size(start)
+    movie = mp4.read_head(take(offset, size)) if mp4.is_ours(start) and size <= min(length, mp4.MOST_HEAD) else None
+    if movie is None or (movie.columns, movie.rows) != (fmt.columns, fmt.rows):
+        return None
+    whole = size + sum(movie.sizes)
+    if whole + whole % 2 != length or (whole % 2 and take(offset + whole, 1) != b"\0"):
+        return None
+    if len(movie.sizes) != fmt.frames:
+        raise Refused(MORE_FRAMES if len(movie.sizes) > fmt.frames else FEWER_FRAMES)
+    at, count = movie.lead()
+    lead = (offset + at, count)
+    return tuple((lead, (offset + begin, many)) for begin, many in movie.frames())
 
 
 def _native(layout: Layout, fmt: PixelFormat) -> tuple[Ranges, ...]:

@@ -11,8 +11,9 @@ from numpy.typing import DTypeLike, NDArray
 from openjpeg.utils import decode as decode_j2k
 from rle.utils import decode_pixel_data as decode_rle
 
+from core.dicom import video
 from core.dicom.advice import TWELVE_BITS, advice
-from core.dicom.codestream import DCT, JPEG_2000, JPEG_LOSSLESS, JPEG_LS, RLE, StreamHeader, check_stream
+from core.dicom.codestream import DCT, H264, JPEG_2000, JPEG_LOSSLESS, JPEG_LS, RLE, StreamHeader, check_stream
 from core.dicom.display import (
     Frame,
     Palette,
@@ -52,7 +53,7 @@ def decode_stored(data: bytes, fmt: PixelFormat) -> Frame:
 
     Colour space: uncompressed, RLE, JPEG-LS and lossless JPEG stay as stored (palette indices, YBR_FULL, RGB;
     YBR_FULL_422 comes back as YBR_FULL, each chroma sample twice). Colour JPEG baseline and extended, and JPEG 2000
-    with a component transform, come back as RGB: `decoded_photometric` says which. The same bytes give the same
+    with a component transform, come back as RGB, H.264 as YBR_FULL: `decoded_photometric` says which. The same bytes give the same
     samples. Raises Refused for syntaxes without a decoder, for broken data and for a stream of another size."""
     decoder = _DECODERS.get(fmt.transfer_syntax)
     if decoder is None:
@@ -193,6 +194,10 @@ def _decode_jpeg_2000(data: bytes, fmt: PixelFormat, header: StreamHeader | None
     return _shaped(raw, "u1" if header.precision <= 8 else "<u2", fmt, 0), header.precision
 
 
+def _decode_video(data: bytes, fmt: PixelFormat, _: StreamHeader | None) -> tuple[Samples, int]:
+    return video.decode(data, fmt), 8
+
+
 _DECODERS: Final[dict[str, Decoder]] = {
     **dict.fromkeys(NATIVE, _decode_native),
     RLE: _decode_rle,
@@ -200,6 +205,7 @@ _DECODERS: Final[dict[str, Decoder]] = {
     **dict.fromkeys(JPEG_LOSSLESS, _decode_lossless),
     **dict.fromkeys(JPEG_LS, _decode_jpeg_ls),
     **dict.fromkeys(JPEG_2000, _decode_jpeg_2000),
+    **dict.fromkeys(H264, _decode_video),
 }
 
 

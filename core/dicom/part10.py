@@ -13,7 +13,7 @@ from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
 from core.dicom.codestream import check_stream
-from core.dicom.frame_ranges import Ranges, frame_ranges
+from core.dicom.frame_ranges import Ranges, frame_ranges, is_video
 from core.dicom.guard import DEFLATED, NATIVE, Layout, check, encoding_of
 from core.dicom.pixel_format import PixelFormat
 from core.dicom.quiet import PARSER_ERRORS, quietly
@@ -34,8 +34,9 @@ _HEAD = 1 << 20
 class Part10:
     """One opened file. `dataset` has everything before the pixel data, every value already converted once.
 
-    `frames` are per frame its (offset, length) pieces: offsets into the file, or into its inflated form when it is
-    deflated (`dataset_offset` is where that begins). `are_words_swapped`: 8-bit samples in big-endian words."""
+    `frames` are per frame its (offset, length) pieces, see `core.dicom.frame_ranges`: offsets into the file, or into its
+    inflated form when it is deflated (`dataset_offset` is where that begins). `are_words_swapped`: 8-bit samples in
+    big-endian words. `stream` are the pieces of a video's stream."""
 
     dataset: Dataset
     file_meta: FileMetaDataset
@@ -44,6 +45,12 @@ class Part10:
     trailing_bytes: int
     dataset_offset: int
     are_words_swapped: bool
+    stream: Ranges = ()
+
+    @property
+    def is_one_stream(self) -> bool:
+        """Whether the image is a video whose frames are not known, for it comes from elsewhere."""
+        return self.pixel is not None and bool(self.stream) and self.frames == (self.stream,)
 
     @property
     def transfer_syntax(self) -> str:
@@ -69,7 +76,8 @@ def open_part10(fp: Source, size: int) -> Part10:
     if layout.transfer_syntax not in NATIVE:
         _check_first_frame(frames[0], pixel, take)
     swapped = pixel.bits_allocated == 8 and layout.pixel_vr == "OW" and not encoding_of(layout.transfer_syntax)[1]
-    return Part10(dataset, meta, pixel, frames, layout.trailing_bytes, layout.dataset_offset, swapped)
+    stream = layout.fragments if is_video(layout.transfer_syntax) else ()
+    return Part10(dataset, meta, pixel, frames, layout.trailing_bytes, layout.dataset_offset, swapped, stream)
 
 
 def frame_bytes(fp: Source, part10: Part10, index: int) -> bytes:
@@ -87,6 +95,14 @@ def frame_bytes(fp: Source, part10: Part10, index: int) -> bytes:
     words = array("H", take(offset - before, length + before + (length + before) % 2))
     words.byteswap()
     return words.tobytes()[before : before + length]
+
+
+def stream_bytes(fp: Source, part10: Part10) -> bytes:
+    """The whole stream of a video, its fragments joined; raises Refused where it is too large to be worked on."""
+    if not part10.stream or sum(length for _, length in part10.stream) > MAX_FRAME:
+        raise Refused("The video is larger than 256 MiB.")
+    take = _taker(fp, part10.dataset_offset, part10.transfer_syntax)
+    return b"".join(take(offset, length) for offset, length in part10.stream)
 
 
 def _taker(fp: Source, start: int, transfer_syntax: str) -> Callable[[int, int], bytes]:

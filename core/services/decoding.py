@@ -3,8 +3,13 @@
 from dataclasses import asdict
 from typing import Any
 
+from core.dicom.advice import advice
+from core.dicom.codestream import H264
 from core.dicom.display import Palette
+from core.dicom.part10 import Part10, frame_bytes, stream_bytes
 from core.dicom.pixel_format import PixelFormat
+from core.dicom.walk import Source
+from core.errors import Refused
 from core.sandbox import Sandbox
 
 PNG = "image/png"
@@ -27,3 +32,19 @@ def png_of(
         params["palette"] = {"first": palette.first, "dtype": palette.lut.dtype.name}
         blobs.append(palette.lut.tobytes())
     return sandbox.call("core.dicom.frames:sandboxed_render", params, blobs)[1][0]
+
+
+def original_frame(sandbox: Sandbox, source: Source, part10: Part10, number: int) -> tuple[bytes, PixelFormat]:
+    """Frame `number`, from 1, of a file from outside as it is stored; of a video, which is one stream, uncompressed.
+
+    Raises Refused for what has no picture or does not decode."""
+    fmt = part10.pixel
+    if fmt is None:
+        raise Refused("This object has no picture.")
+    if not part10.is_one_stream:
+        return frame_bytes(source, part10, number - 1), fmt
+    if fmt.transfer_syntax not in H264:
+        raise Refused(advice(fmt.transfer_syntax))
+    params = {"fmt": asdict(fmt), "frame": number - 1}
+    found, blobs = sandbox.call("core.dicom.video_source:sandboxed_frame", params, [stream_bytes(source, part10)])
+    return blobs[0], PixelFormat(**found["fmt"])

@@ -15,14 +15,14 @@ from core.deid.local_rules import Content, rule_of, start_rects
 from core.deid.mask_rules import DeviceFacts, Rect, Rule, catalogue
 from core.deid.masks import Proposal, propose
 from core.dicom.display import palette_of
-from core.dicom.part10 import frame_bytes, open_part10
+from core.dicom.part10 import open_part10
 from core.errors import Malformed, WrongState
 from core.models.devices import DeviceRule
 from core.node import SiteNode
 from core.permissions import Actor, Verb, check
 from core.queries import device_rules as queries
 from core.queries.device_rules import HeldImage
-from core.services.decoding import PNG
+from core.services.decoding import PNG, original_frame
 from core.services.facts import regions_of
 
 LARGEST: Final = 1600
@@ -160,7 +160,7 @@ def _picture(
         part10 = open_part10(reader, reader.size)
         if part10.pixel is None:
             raise WrongState("This object has no picture.")
-        data, fmt = frame_bytes(reader, part10, frame - 1), part10.pixel
+        data, fmt = original_frame(node.sandbox, reader, part10, frame)
         palette = palette_of(part10.dataset) if fmt.photometric == "PALETTE COLOR" else None
         if rects is not None:
             plan = candidates.plan(part10.dataset, fmt, rects, regions_of(image.facts))

@@ -6,13 +6,13 @@ from sqlmodel import Session
 
 from core import audit
 from core.dicom.display import palette_of
-from core.dicom.part10 import frame_bytes, open_part10
+from core.dicom.part10 import open_part10
 from core.errors import Malformed, WrongState
 from core.models.sitecase import ImageState
 from core.node import SiteNode
 from core.permissions import Actor, Verb, check
 from core.queries import cases as queries
-from core.services.decoding import png_of
+from core.services.decoding import original_frame, png_of
 
 
 def frame(
@@ -30,5 +30,5 @@ def frame(
         part10 = open_part10(reader, reader.size)
         if part10.pixel is None:
             raise WrongState("This object has no picture.")
-        data = frame_bytes(reader, part10, number - 1)
-        return png_of(node.sandbox, data, part10.pixel, palette_of(part10.dataset), width=width)
+        data, fmt = original_frame(node.sandbox, reader, part10, number)
+        return png_of(node.sandbox, data, fmt, palette_of(part10.dataset), width=width)

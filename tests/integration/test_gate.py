@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 from pyrage import x25519
 from sqlmodel import select
 
+from api.dicomweb.pixels import picture
 from core.db import reading, transaction
 from core.errors import AppError, Refused, Unavailable
 from core.models.bank import BankCase, Site
@@ -24,7 +25,9 @@ from core.node import SiteNode
 from core.package import archive, envelope, messages, signing
 from core.package.contract import CaseRecord, Codes, Number
 from core.package.messages import Reason, Replicated
-from core.services import forward, receive, replicate, send
+from core.permissions import Actor, Verb
+from core.queries import archive as archived
+from core.services import forward, originals, receive, replicate, send
 from tests.casework import Case, pulled, small_study
 from tests.gateway import Change, Door, Gate, Sealed, Source, add_site
 from tests.pacs_twin import BadPacs, running
@@ -32,6 +35,7 @@ from tests.postgres_fixture import ScratchPostgres
 from tests.served import serve
 from tests.sites import open_site, person
 from tests.troubles import small_disk
+from tests.videos import SECRET, SYNTAX, filmed
 
 SITE = "TEST01"
 
@@ -43,6 +47,7 @@ class Chain:
     site: SiteNode
     relay: Door
     gate: Gate
+    pacs: BadPacs
     case: Case
     source: Source
 
@@ -63,7 +68,7 @@ def chain(postgres: ScratchPostgres, tmp_path_factory: pytest.TempPathFactory) -
         case.register()
         package = case.release_and_pack()
         assert package.state == PackageState.STAGED, package.reason
-        yield Chain(site, Door.opened(relay, SITE), gate, case, _source(site, gate, package))
+        yield Chain(site, Door.opened(relay, SITE), gate, pacs, case, _source(site, gate, package))
 
 
 def _source(site: SiteNode, gate: Gate, package: Package) -> Source:
@@ -135,6 +140,30 @@ def test_a_newer_version_replaces_the_images_and_keeps_the_older_record(chain: C
     with reading(gate.node.engine) as session:
         case = session.get_one(BankCase, first.record.case_id)
         assert (case.version, case.package_id, case.replicated_at) == (2, second.record.package_id, None)
+
+
+def test_a_video_goes_the_whole_way(chain: Chain) -> None:
+    """From a PACS in H.264 to frames that central shows; the curator sees the original and the candidate on the way."""
+    study = filmed(small_study(78, stills=0, cine_frames=5))
+    case = pulled(chain.site, person(chain.site, "vera"), chain.pacs, study)
+    case.curate()
+    with reading(chain.site.engine) as session:
+        image = case.images()[0]
+        assert originals.frame(chain.site, session, case.actor, image.id, 5)[:4] == b"\x89PNG"
+    case.register()
+    package = case.release_and_pack()
+    assert package.state == PackageState.STAGED, package.reason
+    source = _source(chain.site, chain.gate, package)
+    file = next(iter(source.files.values()))
+    assert source.record.images[0].transfer_syntax == SYNTAX and source.record.images[0].frames == 5
+    assert b"x264" not in file and SECRET not in file
+    assert chain.gate.judge(source.seal(chain.gate.node)).verdict == "ACCEPTED"
+    said = source.record.images[0]
+    reader = Actor("reader", None, ((Verb.DICOM_READ, frozenset({"*"})),))
+    with reading(chain.gate.node.engine) as session:
+        stored = archived.one(session, reader, said.study_uid, said.series_uid, said.sop_instance_uid)
+    shown = [picture(chain.gate.node, stored, number, {"media_type": "image/png"}) for number in range(5)]
+    assert len(set(shown)) == 5
 
 
 # Refused at the door

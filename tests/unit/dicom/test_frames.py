@@ -106,7 +106,7 @@ def test_jpeg_follows_the_stream_or_the_image_in_its_colours() -> None:
     ("syntax", "words"),
     [
         ("1.2.840.10008.1.2.4.100", "MPEG-2 .* JPEG cine"),
-        ("1.2.840.10008.1.2.4.102", "H.264 .* JPEG cine"),
+        ("1.2.840.10008.1.2.4.106", "Stereoscopic .* JPEG cine"),
         ("1.2.840.10008.1.2.4.107.1", "HEVC .* JPEG cine"),
         ("1.2.840.10008.1.2.4.201", "HTJ2K .* JPEG 2000"),
         ("1.2.840.10008.1.2.4.111", "JPEG XL .* uncompressed"),
