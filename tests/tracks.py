@@ -54,7 +54,9 @@ def rings(draw: st.DrawFn, count: int) -> Points:
     (x, y), unit = draw(a_point), 2 * math.pi / count
     radii = draw(st.lists(st.integers(5, 200), min_size=count, max_size=count))
     turns = [unit * (index + draw(st.integers(0, 5)) / 10) for index in range(count)]
-    points = [(x + radius * math.cos(turn), y + radius * math.sin(turn)) for radius, turn in zip(radii, turns, strict=True)]
+    points = [
+        (x + radius * math.cos(turn), y + radius * math.sin(turn)) for radius, turn in zip(radii, turns, strict=True)
+    ]
     return tuple(points) if draw(st.booleans()) else (points[0], *reversed(points[1:]))
 
 

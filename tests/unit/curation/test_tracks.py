@@ -71,7 +71,9 @@ def test_python_gives_what_the_vectors_say(case: dict[str, Any]) -> None:
 
 
 def test_javascript_gives_what_the_vectors_say(spoken_by_node: dict[str, Any]) -> None:
-    wrong = [c["name"] for c, said in zip(CASES, spoken_by_node["cases"], strict=True) if not alike(said, c["expected"])]
+    wrong = [
+        c["name"] for c, said in zip(CASES, spoken_by_node["cases"], strict=True) if not alike(said, c["expected"])
+    ]
     assert wrong == []
 
 
