@@ -7,6 +7,7 @@ polygon of 256 vertices on it (its area 0.01 % too small)."""
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -71,7 +72,7 @@ def _areas(one: Sequence[Point], other: Sequence[Point]) -> tuple[float, float, 
         return 0.0, 0.0, 0.0
     levels = np.unique(np.concatenate([edges[:, 0, 1], edges[:, 1, 1], _crossings(edges)]))
     sums = [0.0, 0.0, 0.0]
-    for low, high in zip(levels[:-1], levels[1:], strict=True):
+    for low, high in pairwise(levels):
         middle = (low + high) / 2
         met = (edges[:, 0, 1] < middle) & (middle < edges[:, 1, 1])
         (x0, y0), (x1, y1) = edges[met, 0].T, edges[met, 1].T
