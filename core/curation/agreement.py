@@ -134,7 +134,8 @@ def _means(sums: Floats) -> Floats:
 
 def _divided(above: Floats, below: Floats) -> Floats:
     """nan where there is nothing to divide by."""
-    return np.divide(above, below, out=np.full(len(above), np.nan), where=below != 0)
+    parts: Floats = np.divide(above, below, out=np.full(len(above), np.nan), where=below != 0)
+    return parts
 
 
 def _one(values: Floats) -> float | None:

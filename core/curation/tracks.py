@@ -56,7 +56,7 @@ def from_json(body: Mapping[str, Any]) -> Track:
         keyframes = tuple((_frame(f), tuple((_number(x), _number(y)) for x, y in p)) for f, p in body["keyframes"])
         spans = tuple((_frame(first), _frame(last)) for first, last in body.get("out_of_view", ()))
         kind, label, lesion = body["kind"], body["label"], body["lesion_id"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise Malformed("This is not a track.") from error
     if kind not in KINDS or not isinstance(label, str) or not isinstance(lesion, str):
         raise Malformed("This is not a track.")
@@ -180,9 +180,11 @@ def _ordered(keyframes: Mapping[int, Points]) -> tuple[tuple[int, Points], ...]:
 
 
 def _edge(track: Track, frame: int, step: int) -> dict[int, Points]:
-    """What this frame shows, as a keyframe; where it is out of view, of the next one in view in steps of `step`."""
-    while is_out_of_view(track, frame):
-        frame += step
+    """What this frame shows, as a keyframe; where it is out of view, the next one in view, later (1) or earlier (-1)."""
+    for first, last in track.out_of_view:
+        if first <= frame <= last:
+            frame = last + 1 if step > 0 else first - 1
+            break
     shape = interpolate(track, frame)
     return {} if shape is None else {frame: shape.points}
 

@@ -146,10 +146,10 @@ def _in_mm(contour: Sequence[Point], mm_per_px: Scale | None) -> Floats:
         raise Malformed("A point of the shape is not a number.")
     moved = np.ones(len(points), dtype=bool)
     moved[1:] = (np.diff(points, axis=0) != 0).any(axis=1)
-    points = points[moved]
-    if len(points) < FEWEST_POINTS:
+    kept: Floats = points[moved]
+    if len(kept) < FEWEST_POINTS:
         raise Malformed("The contour of the ventricle has too few points.")
-    return points
+    return kept
 
 
 def _area(points: Floats) -> float:

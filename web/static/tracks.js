@@ -160,10 +160,10 @@ function at(points, own, all, closed) {
   });
 }
 
-/** What this frame shows, as a keyframe; where it is out of view, of the next one in view in steps of `step`. */
+/** What this frame shows, as a keyframe; where it is out of view, the next one in view, later (1) or earlier (-1). */
 function edge(track, frame, step) {
-  let number = frame;
-  while (isOutOfView(track, number)) number += step;
+  const span = (track.out_of_view ?? []).find(([first, last]) => first <= frame && frame <= last);
+  const number = !span ? frame : step > 0 ? span[1] + 1 : span[0] - 1;
   const shape = interpolate(track, number);
   return shape === null ? [] : [[number, shape.points]];
 }

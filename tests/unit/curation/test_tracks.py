@@ -216,6 +216,13 @@ def test_outlines_with_unequal_vertices_move_little_when_split() -> None:
                 assert one and other and iou(one.points, other.points) > 0.97
 
 
+def test_a_span_of_a_thousand_million_frames_takes_no_time() -> None:
+    """Numbers come from outside: nothing may count them through."""
+    track = t.hide(t.Track("points", "L", "a", ((1, ((0.0, 0.0),)), (2 * 10**9, ((1.0, 1.0),)))), 5, 10**9)
+    before, after = t.split(track, 7)
+    assert before.frames == [1, 4] and after.frames == [10**9 + 1, 2 * 10**9]
+
+
 BAD: dict[str, Callable[[dict[str, Any]], None]] = {
     "no keyframe": lambda b: b.update(keyframes=[]),
     "frame 0": lambda b: b.update(keyframes=[[0, [[1, 1], [2, 2]]]]),
@@ -223,6 +230,7 @@ BAD: dict[str, Callable[[dict[str, Any]], None]] = {
     "a frame that is no number": lambda b: b.update(keyframes=[["1", [[1, 1], [2, 2]]]]),
     "a point that is no number": lambda b: b.update(keyframes=[[1, [["1", 1], [2, 2]]]]),
     "a point at infinity": lambda b: b.update(keyframes=[[1, [[float("inf"), 1], [2, 2]]]]),
+    "a point beyond all numbers": lambda b: b.update(keyframes=[[1, [[10**400, 1], [2, 2]]]]),
     "three corners": lambda b: b.update(keyframes=[[1, [[1, 1], [2, 2], [3, 3]]]]),
     "a keyframe out of view": lambda b: b.update(out_of_view=[[1, 2]]),
     "spans that touch": lambda b: b.update(out_of_view=[[5, 6], [7, 8]]),

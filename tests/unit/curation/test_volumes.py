@@ -20,8 +20,9 @@ from core.curation.volumes import (
     end_frames,
     plane_of,
 )
-from core.curation.wall_motion import NOT_SEEN, SCORES, score_index, segments
+from core.curation.wall_motion import LIST, NOT_SEEN, SCORES, score_index, segments
 from core.errors import Malformed
+from core.vocabulary import codelists
 
 SCALE = (0.25, 0.25)
 
@@ -145,6 +146,16 @@ def test_what_gives_no_volume_says_why(points: list[Point], scale: tuple[float, 
     assert isinstance(plane_of(GOOD, SCALE), Plane)
     with pytest.raises(Malformed, match=words):
         plane_of(points, scale)
+
+
+def test_the_lists_of_the_heart_hold_what_is_recorded() -> None:
+    lists = {
+        name: codelists.read(LIST.with_name(f"echo_{name}.tsv")) for name in ("measure_rhythm", "view", "wall_motion")
+    }
+    codes = {name: [option.code for option in options] for name, options in lists.items()}
+    assert all(len(set(found)) == len(found) for found in codes.values())
+    assert set(Method) <= set(codes["measure_rhythm"]) and {"399214001", "399232001"} <= set(codes["view"])
+    assert SCORES.keys() | NOT_SEEN <= set(codes["wall_motion"])
 
 
 def test_seventeen_segments_have_their_names() -> None:
