@@ -17,7 +17,7 @@ Points = tuple[Point, ...]
 Kind = Literal["rectangle", "ellipse", "polygon", "line", "points"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 FEWEST: Final[dict[Kind, int]] = {"rectangle": 2, "ellipse": 3, "polygon": 3, "line": 2, "points": 1}
-MOST_POINTS: Final = 2000
+MOST_POINTS: Final = 500
 # Vertices of two outlines nearer than this part of the way round are one vertex.
 SAME_PLACE: Final = 1e-9
 

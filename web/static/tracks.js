@@ -100,6 +100,8 @@ export function signedArea(points) {
 function made(track, keyframes, spans) {
   const ordered = [...new Map(keyframes).entries()].sort(([a], [b]) => a - b);
   if (ordered.length === 0) throw new RangeError("no keyframe left");
+  const counts = new Set(ordered.map(([, points]) => points.length));
+  if (track.kind === "points" && counts.size > 1) throw new RangeError("points in unequal number");
   return { ...track, keyframes: ordered, out_of_view: spans };
 }
 
