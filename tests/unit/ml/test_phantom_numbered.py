@@ -30,17 +30,17 @@ def through_jpeg(picture: np.ndarray, quality: int = 90) -> np.ndarray:
     return np.asarray(Image.open(buffer))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, LARGEST), st.floats(0.5, 2.0), st.booleans())
 def test_every_number_is_read_at_half_to_twice_its_size(number: int, factor: float, noisy: bool) -> None:
     picture = stamped(SPECKLE if noisy else BLACK, number, X, Y)
     assert read_number(through_jpeg(scaled(through_jpeg(picture), factor))) == number
 
 
-@pytest.mark.parametrize("factor", [0.5, 0.61, 0.77, 1.0, 1.25, 1.5, 2.0])
+@pytest.mark.parametrize("factor", [0.5, 0.61, 0.77, 1.25, 2.0])
 @pytest.mark.parametrize("how", [Image.Resampling.NEAREST, Image.Resampling.BICUBIC])
 def test_sizes_of_screens_and_ways_of_scaling(factor: float, how: Image.Resampling) -> None:
-    for number in (0, 1, 170, 300, 21_845, LARGEST):
+    for number in (0, 170, 21_845, LARGEST):
         assert read_number(scaled(stamped(SPECKLE, number, X, Y), factor, how)) == number
 
 
@@ -88,6 +88,11 @@ def test_each_stored_frame_of_a_cine_carries_its_number(device: str) -> None:
     assert cine.dataset.NumberOfFrames == 4 and len(cine.truth.boxes) == 4
     assert [read_number(frame) for frame in frames] == [1, 2, 3, 4]
     assert [read_number(scaled(frame, 0.5)) for frame in frames] == [1, 2, 3, 4]
-    assert to_bytes(numbered_study(3, device, 4).instances[0]) == to_bytes(cine)
-    with pytest.raises(Malformed):
-        numbered_study(3, device, 0)
+
+
+def test_the_same_seed_gives_the_same_cine_and_no_frames_none() -> None:
+    one, again = (numbered_study(3, "sequoia", 2, "breast", digits=False).instances[0] for _ in range(2))
+    assert to_bytes(one) == to_bytes(again)
+    for frames in (0, LARGEST + 1):
+        with pytest.raises(Malformed):
+            numbered_study(3, "sequoia", frames)
