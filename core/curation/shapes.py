@@ -1,0 +1,143 @@
+"""Shapes drawn on a frame and what lies between two of them; web/static/tracks.js does the same, on the same vectors.
+
+Points are (x, y) in pixels of the stored frame. A shape is its kind and its points:
+rectangle: two opposite corners · ellipse: centre, end of the first semi-axis, end of the second (at right angles)
+polygon: the vertices of a closed outline · line: the vertices of an open one · points: callipers (2) and landmarks (1)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final, Literal, get_args
+
+from core.errors import Malformed
+
+Point = tuple[float, float]
+Points = tuple[Point, ...]
+Kind = Literal["rectangle", "ellipse", "polygon", "line", "points"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+FEWEST: Final[dict[Kind, int]] = {"rectangle": 2, "ellipse": 3, "polygon": 3, "line": 2, "points": 1}
+MOST_POINTS: Final = 500
+# Vertices of two outlines nearer than this part of the way round are one vertex.
+SAME_PLACE: Final = 1e-9
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is drawn on one frame. Raises Malformed for points that are too few, too many or not finite."""
+
+    kind: Kind
+    points: Points
+
+    def __post_init__(self) -> None:
+        count, fewest = len(self.points), FEWEST[self.kind]
+        exact = self.kind in ("rectangle", "ellipse")
+        if count < fewest or count > (fewest if exact else MOST_POINTS):
+            raise Malformed("The shape has too few or too many points.")
+        if not all(math.isfinite(x) and math.isfinite(y) for x, y in self.points):
+            raise Malformed("A point of the shape is not a number.")
+
+
+def between(one: Shape, other: Shape, part: float) -> Shape:
+    """The shape a `part` (0 to 1) of the way from one to the other, which are of one kind.
+
+    Corners, points and vertices go straight; the axes of an ellipse grow evenly and turn the short way. Outlines with
+    unequal numbers of vertices are matched by arc length from their first vertex. An outline that was drawn the other
+    way round is turned, its first vertex kept. Raises Malformed for two kinds, or points in unequal number."""
+    if one.kind != other.kind:
+        raise Malformed("Shapes of two kinds have nothing between them.")
+    if one.kind == "rectangle":
+        return Shape(one.kind, _blend(_upright(one.points), _upright(other.points), part))
+    if one.kind == "ellipse":
+        return Shape(one.kind, _ellipse(one.points, other.points, part))
+    if one.kind == "points":
+        if len(one.points) != len(other.points):
+            raise Malformed("The number of points differs from keyframe to keyframe.")
+        return Shape(one.kind, _blend(one.points, other.points, part))
+    closed = one.kind == "polygon"
+    first, second = one.points, other.points
+    if closed and signed_area(first) * signed_area(second) < 0:
+        second = (second[0], *reversed(second[1:]))
+    return Shape(one.kind, _blend(*_matched(first, second, closed), part))
+
+
+def signed_area(points: Sequence[Point]) -> float:
+    """Area of a closed outline in square pixels, positive when it runs from the x axis towards the y axis."""
+    total = 0.0
+    for (x0, y0), (x1, y1) in zip(points, (*points[1:], points[0]), strict=True):
+        total += x0 * y1 - x1 * y0
+    return total / 2
+
+
+def _blend(one: Points, other: Points, part: float) -> Points:
+    pairs = zip(one, other, strict=True)
+    return tuple((ax + (bx - ax) * part, ay + (by - ay) * part) for (ax, ay), (bx, by) in pairs)
+
+
+def _upright(points: Points) -> Points:
+    (ax, ay), (bx, by) = points
+    return (min(ax, bx), min(ay, by)), (max(ax, bx), max(ay, by))
+
+
+def _ellipse(one: Points, other: Points, part: float) -> Points:
+    (ax, ay, along_a, across_a, turn_a), (bx, by, along_b, across_b, turn_b) = _axes(one), _axes(other)
+    # An axis has no direction: the difference of two turns lies within a quarter turn either way.
+    swing = turn_b - turn_a
+    swing -= math.pi * math.floor(swing / math.pi + 0.5)
+    x, y = ax + (bx - ax) * part, ay + (by - ay) * part
+    along = along_a + (along_b - along_a) * part
+    across = across_a + (across_b - across_a) * part
+    turn = turn_a + swing * part
+    c, s = math.cos(turn), math.sin(turn)
+    return (x, y), (x + along * c, y + along * s), (x - across * s, y + across * c)
+
+
+def _axes(points: Points) -> tuple[float, float, float, float, float]:
+    """(x, y, first semi-axis, second semi-axis, turn of the first in radians)."""
+    (x, y), (ax, ay), (bx, by) = points
+    return x, y, _far(x, y, ax, ay), _far(x, y, bx, by), math.atan2(ay - y, ax - x)
+
+
+def _far(ax: float, ay: float, bx: float, by: float) -> float:
+    # Not math.hypot: the square root is rounded alike in every language.
+    return math.sqrt((bx - ax) * (bx - ax) + (by - ay) * (by - ay))
+
+
+def _matched(one: Points, other: Points, closed: bool) -> tuple[Points, Points]:
+    """Both outlines with a vertex wherever either has one, by arc length: neither outline changes."""
+    if len(one) == len(other):
+        return one, other
+    places_one, places_other = _places(one, closed), _places(other, closed)
+    places: list[float] = []
+    for place in sorted([*places_one, *places_other]):
+        if not places or place - places[-1] > SAME_PLACE:
+            places.append(place)
+    if closed and places[-1] > 1 - SAME_PLACE:
+        places.pop()
+    return _at(one, places_one, places, closed), _at(other, places_other, places, closed)
+
+
+def _places(points: Points, closed: bool) -> list[float]:
+    """For each vertex, which part of the whole length lies before it."""
+    way = [*points, points[0]] if closed else list(points)
+    reached = [0.0]
+    for (ax, ay), (bx, by) in pairwise(way):
+        reached.append(reached[-1] + _far(ax, ay, bx, by))
+    count, whole = len(points), reached[-1]
+    if whole == 0:
+        return [index / count for index in range(count)]
+    return [length / whole for length in reached[:count]]
+
+
+def _at(points: Points, own: Sequence[float], places: Sequence[float], closed: bool) -> Points:
+    ends = [*own, 1.0] if closed else list(own)
+    way = [*points, points[0]] if closed else list(points)
+    found, edge = [], 0
+    for place in places:
+        while edge < len(ends) - 2 and ends[edge + 1] <= place:
+            edge += 1
+        (ax, ay), (bx, by) = way[edge], way[edge + 1]
+        length = ends[edge + 1] - ends[edge]
+        part = 0.0 if length == 0 else min(1.0, max(0.0, (place - ends[edge]) / length))
+        found.append((ax + (bx - ax) * part, ay + (by - ay) * part))
+    return tuple(found)
