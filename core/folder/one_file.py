@@ -11,13 +11,13 @@ from typing import Any, BinaryIO, Final
 from pydicom.dataset import Dataset
 
 from core.deid import headers, unseen, verify
-from core.deid.candidate import Index, Writer, plan
-from core.deid.candidate_frames import masked_frames
+from core.deid.candidate import Index, plan
+from core.deid.candidate_stream import write_stream
 from core.deid.masks import MOST_RECTS, DeviceFacts, Proposal, Rect, kept_regions, left_visible, propose
 from core.deid.pseudonyms import Pseudonyms
 from core.deid.release import build_file
 from core.dicom.facts import InstanceFacts, InstanceIdentity, read_facts, read_identity
-from core.dicom.part10 import Part10, frame_bytes, open_part10
+from core.dicom.part10 import Part10, open_part10
 from core.errors import Held, Refused, Unavailable
 from core.folder.drafts import FULL, Draft
 from core.folder.linkage import Linkage, Patient
@@ -191,17 +191,18 @@ def _written(bench: Bench, source: _Source, rects: tuple[Rect, ...], stream: Dra
     if source.part10.pixel is None:
         raise Refused(NO_PICTURE)
     planned = plan(source.part10.dataset, source.part10.pixel, rects, source.facts.regions)
-    writer = Writer(planned)
-    stream.fill(writer.stream(masked_frames(bench.decoders, _frames(source), planned, bench.jobs)))
-    return writer.index()
+
+    def store(pieces: Iterator[bytes]) -> None:
+        stream.fill(_readable(pieces))
+
+    return write_stream(bench.decoders, source.fp, source.part10, planned, bench.jobs, store)
 
 
-def _frames(source: _Source) -> Iterator[bytes]:
-    for number in range(len(source.part10.frames)):
-        try:
-            yield frame_bytes(source.fp, source.part10, number)
-        except OSError as error:
-            raise Refused(UNREADABLE) from error
+def _readable(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    try:
+        yield from pieces
+    except OSError as error:
+        raise Refused(UNREADABLE) from error
 
 
 def _header(bench: Bench, source: _Source, masked: _Masked, mark: str) -> Dataset:

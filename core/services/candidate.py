@@ -1,14 +1,13 @@
 """Writes the candidate of a mask, the final pixels of every frame, and masks what text it still shows."""
 
+from functools import partial
 from typing import Final
 
-from core.deid.candidate import Index, Writer, plan
-from core.deid.candidate_frames import masked_frames
+from core.deid.candidate import Index, plan
+from core.deid.candidate_stream import write_stream
 from core.deid.masks import Rect
 from core.deid.text_judge import Finding
-from core.deid.video_candidate import masked_video
-from core.dicom.codestream import H264
-from core.dicom.part10 import frame_bytes, open_part10, stream_bytes
+from core.dicom.part10 import open_part10
 from core.errors import Refused
 from core.models.curation import ImageMask
 from core.models.sitecase import SiteImage
@@ -43,20 +42,11 @@ def write(node: SiteNode, image: SiteImage, mask: ImageMask) -> tuple[Index, lis
 
 
 def _written(node: SiteNode, image: SiteImage, mask: ImageMask) -> Index:
-    """Frames go through the sandbox a few at a time: memory stays flat in their number, but for a video."""
     with node.staging.open(image.id, "original") as reader:
         part10 = open_part10(reader, reader.size)
         if part10.pixel is None:
             raise Refused("This object has no picture.")
         rects = [Rect(*rect) for rect in mask.rects]
         how = plan(part10.dataset, part10.pixel, rects, regions_of(image.facts))
-        if part10.transfer_syntax in H264:
-            workers = node.settings.decode_processes
-            pieces, index = masked_video(node.sandbox, stream_bytes(reader, part10), how, workers)
-            node.staging.put(image.id, kind_of(mask.revision), pieces)
-            return index
-        frames = (frame_bytes(reader, part10, number) for number in range(len(part10.frames)))
-        writer = Writer(how)
-        masked = masked_frames(node.sandbox, frames, how, node.settings.decode_processes)
-        node.staging.put(image.id, kind_of(mask.revision), writer.stream(masked))
-    return writer.index()
+        store = partial(node.staging.put, image.id, kind_of(mask.revision))
+        return write_stream(node.sandbox, reader, part10, how, node.settings.decode_processes, store)

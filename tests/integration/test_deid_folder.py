@@ -92,7 +92,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
         shutil.copytree(SHARED / name, source / name, copy_function=shutil.copyfile)
     (source / "made").mkdir()
     for number, device in enumerate(("aplio", "sequoia"), 1):  # known devices with nothing written in their pictures
-        (source / "made" / f"generated-{number}").write_bytes(to_bytes(make_study(number, "breast", device, 1, 0).instances[0]))
+        (source / "made" / f"generated-{number}").write_bytes(
+            to_bytes(make_study(number, "breast", device, 1, 0).instances[0])
+        )
     for path in source.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
     rules.write_text(json.dumps(RULES))
