@@ -48,9 +48,11 @@ _FILL: Final = (
        SELECT gen_random_uuid(), site_case.id, n, 'STAGED', 500000, '{"manufacturer": "GE"}',
               CASE WHEN n % 4 = 0 THEN 60 ELSE 1 END, 768, 1024, site_case.created_at + interval '9 hours'
        FROM site_case, generate_series(1, :images) AS n WHERE site_case.state IN ('CURATING', 'REGISTERED')""",
-    """INSERT INTO image_mask (id, image_id, revision, state, rects, reasons, must_look, candidate, to_show, created_at)
+    """INSERT INTO image_mask (id, image_id, revision, state, rects, reasons, must_look, candidate, to_show, texts,
+                               text_read, is_drawn, created_at)
        SELECT gen_random_uuid(), id, 1, CASE WHEN number % 3 = 0 THEN 'PROPOSED' ELSE 'CONFIRMED' END,
-              '[[0, 0, 1024, 40]]', '["device rule"]', true, '{}', '[1]', created_at FROM site_image""",
+              '[[0, 0, 1024, 40]]', '["device rule"]', true, '{}', '[1]', '[]', true, false, created_at
+       FROM site_image""",
     """INSERT INTO pick (image_id, picked, reason, version)
        SELECT id, number % 5 > 0, CASE WHEN number % 5 = 0 THEN 'duplicate' END, 1 FROM site_image WHERE number < 16""",
     """INSERT INTO roi (id, image_id, lesion_id, frame, x, y, width, height, margin, label, deleted, version)
