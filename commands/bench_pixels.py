@@ -16,7 +16,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from core.deid.candidate import Plan, Writer, sandboxed_mask
-from core.deid.candidate_frames import Caller, masked_frames
+from core.deid.candidate_frames import masked_frames
 from core.deid.lossless import encode
 from core.deid.masks import Rect
 from core.deid.pixels import Masked, mask_frame
@@ -25,7 +25,7 @@ from core.dicom.frames import Frame, decode_stored
 from core.dicom.part10 import Part10, frame_bytes, open_part10
 from core.dicom.pixel_format import PixelFormat
 from core.errors import Refused
-from core.sandbox import Sandbox
+from core.sandbox import Caller, Sandbox
 
 SHARED: Final = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "dicom"
 CINES: Final = {

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from core.errors import AppError, Held, Malformed, Refused
 from core.sandbox_child import ALLOWED, MAX_BLOBS, MAX_BYTES, PipeBroken, receive, send
@@ -46,6 +46,14 @@ class _Child:
             if pipe is not None:
                 pipe.close()
         self.process.wait()
+
+
+class Caller(Protocol):
+    """What runs a function of core.dicom or core.deid in a limited child: `Sandbox`, or a twin of it in a test."""
+
+    def call(
+        self, target: str, params: Mapping[str, Any], blobs: Sequence[bytes] = ()
+    ) -> tuple[dict[str, Any], list[bytes]]: ...
 
 
 class Sandbox:

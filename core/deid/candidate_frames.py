@@ -1,27 +1,20 @@
 """Masks the frames of one image in several sandbox children at once; they come back in order, and memory stays flat."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Final, Protocol
+from typing import Final
 
 from core.deid.candidate import MaskedFrame, Plan
 from core.dicom.codestream import DCT
 from core.dicom.guard import NATIVE
 from core.dicom.pixel_format import PixelFormat
+from core.sandbox import Caller
 
 _TARGET: Final = "core.deid.candidate:sandboxed_mask"
 _BATCH_FRAMES: Final = 16
 _BATCH_BYTES: Final = 12 << 20  # of decoded samples
 _SLOW_BATCH_BYTES: Final = 2 << 20  # where a frame is encoded anew: a call must end in time on a busy machine too
-
-
-class Caller(Protocol):
-    """The sandbox, see `core.sandbox`."""
-
-    def call(
-        self, target: str, params: Mapping[str, Any], blobs: Sequence[bytes] = ()
-    ) -> tuple[dict[str, Any], list[bytes]]: ...
 
 
 def masked_frames(sandbox: Caller, frames: Iterable[bytes], plan: Plan, workers: int) -> Iterator[MaskedFrame]:

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from core.deid.candidate import Index, Plan, Writer
-from core.deid.candidate_frames import Caller, masked_frames
+from core.deid.candidate_frames import masked_frames
 from core.deid.video_candidate import masked_video
 from core.dicom.codestream import H264
 from core.dicom.part10 import Part10, frame_bytes, stream_bytes
+from core.sandbox import Caller
 
 
 def write_stream(

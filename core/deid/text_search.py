@@ -1,26 +1,19 @@
 """Looks through every frame of an image for burned-in text, in the sandbox, a few frames at a time."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from core.deid.text_line import Box, Text
 from core.dicom.display import Palette
 from core.dicom.pixel_format import PixelFormat
 from core.errors import Refused
+from core.sandbox import Caller
 
 _MOST_FRAMES: Final = 16
 _MOST_BYTES: Final = 16 << 20
 _ODD_ANSWER: Final = "The text of the image could not be looked for."
 _Read = tuple[int, list[list[int]] | None]
-
-
-class Caller(Protocol):
-    """The sandbox of readers, see `core.sandbox` and the limits in `core.deid.text_line`."""
-
-    def call(
-        self, target: str, params: Mapping[str, Any], blobs: Sequence[bytes] = ()
-    ) -> tuple[dict[str, Any], list[bytes]]: ...
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """Reads a finished file again and looks for whatever must not be in it. It says where, never what."""
 
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, BinaryIO, Final, Protocol
+from typing import BinaryIO, Final
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -23,6 +23,7 @@ from core.dicom.h264 import FOREIGN, pictures, split
 from core.dicom.part10 import Part10, frame_bytes, open_part10
 from core.dicom.pixel_format import PixelFormat
 from core.errors import Held, Refused
+from core.sandbox import Caller
 
 __all__ = ["Leak", "check_released", "check_structure", "find_leaks", "frames_decode", "uids_are_new", "whole_words"]
 
@@ -31,14 +32,6 @@ _TABLES: Final = frozenset({0x00281201, 0x00281202, 0x00281203, 0x00283006})
 _SHORT_TABLE: Final = 32  # bytes; one so short is searched as text too
 _UIDS: Final = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 Decode = Callable[[bytes, PixelFormat], object]
-
-
-class Caller(Protocol):
-    """The sandbox, see `core.sandbox`."""
-
-    def call(
-        self, target: str, params: Mapping[str, Any], blobs: Sequence[bytes] = ()
-    ) -> tuple[dict[str, Any], list[bytes]]: ...
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ import hashlib
 import itertools
 import struct
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from core.deid.candidate import DELIMITER, ITEM, Index, Plan, digest_of
 from core.deid.pixels import RECODED, UNTOUCHED
@@ -16,6 +16,7 @@ from core.dicom.frame_ranges import FEWER_FRAMES, MORE_FRAMES
 from core.dicom.mp4 import Movie
 from core.dicom.pixel_format import PixelFormat
 from core.errors import Held
+from core.sandbox import Caller
 
 MOST_FRAMES_A_GROUP: Final = 256  # where nothing is coded again
 _MOST_PIXELS_A_GROUP: Final = 512 << 20
@@ -26,14 +27,6 @@ _LEVELS: Final = (("4.1", 8_192, 245_760), ("4.2", 8_704, 522_240))  # macrobloc
 _HIGH_41: Final = "1.2.840.10008.1.2.4.102"
 _HIGH_42: Final = "1.2.840.10008.1.2.4.104"
 _ODD_ANSWER: Final = "The video could not be masked safely."
-
-
-class Caller(Protocol):
-    """The sandbox, see `core.sandbox`."""
-
-    def call(
-        self, target: str, params: Mapping[str, Any], blobs: Sequence[bytes] = ()
-    ) -> tuple[dict[str, Any], list[bytes]]: ...
 
 
 @dataclass(frozen=True)
