@@ -29,11 +29,11 @@ INSTANCES_PER_STUDY, STUDIES = 40, 8
 
 
 def bench(
-    what: Annotated[str, typer.Argument(help="chain, pages or deid")] = "chain",
+    what: Annotated[str, typer.Argument(help="chain, pages, ui or deid")] = "chain",
     rounds: Annotated[int, typer.Option(min=1, max=9)] = 3,
 ) -> None:
     """Measure; every loop is bounded and stays on loopback."""
-    measures = {"chain": _chain, "pages": _pages, "deid": _deid}
+    measures = {"chain": _chain, "pages": _pages, "ui": _ui, "deid": _deid}
     if what not in measures:
         raise Malformed(f"What can be measured now: {', '.join(measures)}.")
     print(json.dumps(measures[what](rounds)))
@@ -62,6 +62,13 @@ def _chain(rounds: int) -> dict[str, Any]:
         medians["retrieve_instances_per_second"] / medians["plain_get_instances_per_second"], 3
     )
     return result
+
+
+def _ui(rounds: int) -> dict[str, Any]:
+    """The case page in Chromium (the packages of the tests bring its driver)."""
+    from commands.bench_ui import user_interface
+
+    return user_interface(rounds)
 
 
 def _pages(rounds: int) -> dict[str, Any]:

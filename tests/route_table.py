@@ -172,6 +172,7 @@ SITE: Final[Table] = {
     "GET /cases/{case_id}": page(V.SEE_CASES),
     "GET /cases/{case_id}/images/{image_id}/thumb": page(V.SEE_PIXELS),
     "GET /cases/{case_id}/images/{image_id}/frames/{frame}": page(V.SEE_PIXELS),
+    "GET /cases/{case_id}/images/{image_id}/frames": page(V.SEE_PIXELS),
     "GET /cases/{case_id}/images/{image_id}/mask": page(V.SEE_CASES),
     "PUT /cases/{case_id}/images/{image_id}/mask": page(V.CURATE),
     "POST /cases/{case_id}/images/{image_id}/mask/shown": page(V.SEE_PIXELS),

@@ -159,7 +159,7 @@ def _inside(image: SiteImage, rect: tuple[int, int, int, int]) -> bool:
 def candidate_frame(node: SiteNode, session: Session, actor: Actor, image_id: UUID, frame: int) -> tuple[bytes, str]:
     """(PNG of one frame decoded from the candidate, the candidate's digest); remembers that this person was shown it."""
     png, mask = _rendered(node, session, actor, image_id, frame)
-    _remember(session, actor, mask, [frame], is_shown=True)
+    remember(session, actor, mask, [frame], is_shown=True)
     return png, mask.digest or ""
 
 
@@ -169,7 +169,7 @@ def preview(
     """As `candidate_frame`, for a page that fetches ahead or shows it small (`width`): nobody has been shown it yet."""
     png, mask = _rendered(node, session, actor, image_id, frame, width)
     if width is None:
-        _remember(session, actor, mask, [frame], is_shown=False)
+        remember(session, actor, mask, [frame], is_shown=False)
     return png, mask.digest or ""
 
 
@@ -187,13 +187,15 @@ def mark_shown(session: Session, actor: Actor, image_id: UUID, digest: str, fram
     given = select(MaskView.frame).where(MaskView.mask_id == mask.id, MaskView.user_id == actor.user_id)
     if not set(frames) <= set(session.exec(given)):
         raise WrongState("A frame was not given to you yet; open it first.")
-    _remember(session, actor, mask, frames, is_shown=True)
+    remember(session, actor, mask, frames, is_shown=True)
     session.flush()
     return queries.frames_shown(session, mask.id, actor.user_id)
 
 
-def _remember(session: Session, actor: Actor, mask: ImageMask, frames: Sequence[int], *, is_shown: bool) -> None:
-    """Two windows of one person may say so at the same time; what was on the screen once stays shown."""
+def remember(session: Session, actor: Actor, mask: ImageMask, frames: Sequence[int], *, is_shown: bool) -> None:
+    """These frames were given to this person, or were on the screen.
+
+    Two windows of one person may say so at the same time; what was on the screen once stays shown."""
     rows = [
         {"mask_id": mask.id, "user_id": actor.user_id, "frame": frame, "is_shown": is_shown}
         for frame in sorted(set(frames))
@@ -208,9 +210,8 @@ def _remember(session: Session, actor: Actor, mask: ImageMask, frames: Sequence[
         session.execute(statement.on_conflict_do_nothing(index_elements=known))
 
 
-def _rendered(
-    node: SiteNode, session: Session, actor: Actor, image_id: UUID, frame: int, width: int | None = None
-) -> tuple[bytes, ImageMask]:
+def seen_candidate(session: Session, actor: Actor, image_id: UUID, frame: int) -> tuple[SiteImage, ImageMask]:
+    """The image with its present mask, if this person may see its candidate and that has this frame."""
     image, case = queries.readable_image(session, actor, image_id)
     check(actor, Verb.SEE_PIXELS, case.domain)
     mask = queries.current_mask(session, image.id)
@@ -218,14 +219,26 @@ def _rendered(
         raise WrongState(mask.hold if mask and mask.hold else "The candidate is not ready yet.")
     if not 1 <= frame <= image.frames:
         raise Malformed(f"This image has frames 1 to {image.frames}.")
-    index = Index.of(mask.candidate)
-    with node.staging.open(image.id, kind_of(mask.revision)) as reader:
-        params, blobs = index.render_request(frame_bytes(reader, index, frame - 1))
+    return image, mask
+
+
+def rendered(node: SiteNode, index: Index, stored: bytes, width: int | None = None) -> bytes:
+    """A stored frame of a candidate as PNG, decoded in the sandbox; at most `width` wide and high."""
+    params, blobs = index.render_request(stored)
     if width is not None:
         params["size"] = [width, width]
-    _, rendered = node.sandbox.call("core.dicom.frames:sandboxed_render", params, blobs)
+    return node.sandbox.call("core.dicom.frames:sandboxed_render", params, blobs)[1][0]
+
+
+def _rendered(
+    node: SiteNode, session: Session, actor: Actor, image_id: UUID, frame: int, width: int | None = None
+) -> tuple[bytes, ImageMask]:
+    image, mask = seen_candidate(session, actor, image_id, frame)
+    index = Index.of(mask.candidate)
+    with node.staging.open(image.id, kind_of(mask.revision)) as reader:
+        stored = frame_bytes(reader, index, frame - 1)
     audit.record_read(session, actor, "candidate.read", image.id)
-    return rendered[0], mask
+    return rendered(node, index, stored, width), mask
 
 
 def confirm(session: Session, actor: Actor, image_id: UUID, digest: str) -> ImageMask:

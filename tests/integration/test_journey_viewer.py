@@ -32,7 +32,8 @@ _STEPS = """async (count) => {
 }"""
 
 
-_FETCHED = "count => performance.getEntriesByType('resource').filter((one) => /frames/.test(one.name)).length >= count"
+_FETCHED = """count => performance.getEntriesByType("resource")
+  .map((one) => Number(new URL(one.name).searchParams.get("count"))).reduce((sum, one) => sum + one, 0) >= count"""
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pytest
 from httpx2 import Response
 from PIL import Image
@@ -193,6 +194,29 @@ def test_a_frame_that_is_fetched_has_not_been_shown_yet(browser: Browser, case: 
     with reading(case.node.engine) as session:
         events = session.exec(select(AuditEvent).where(AuditEvent.verb == "candidate.read")).all()
     assert any(event.actor == "registrar" for event in events)
+
+
+def test_frames_in_a_row_are_those_of_the_candidate(browser: Browser, case: Case) -> None:
+    """JPEG goes as it is stored, and shows what the sandbox makes of it; what a browser cannot read comes as PNG."""
+    client = browser("registrar")
+    cine = next(image for image in case.images() if image.frames > 1)
+    here = case.images().index(cine) + 1
+    run = client.get(place(case, here, rest="/frames?first=2&count=9"))
+    lengths = [int(length) for length in run.headers["sonobank-lengths"].split(",")]
+    assert (len(lengths), sum(lengths)) == (cine.frames - 1, len(run.content))
+    assert (run.headers["sonobank-media-type"], run.headers["cache-control"]) == ("image/jpeg", "no-store")
+    assert run.headers["sonobank-digest"] == case.mask(cine).digest
+    at = 0
+    for frame, length in enumerate(lengths, 2):
+        shown = np.asarray(Image.open(io.BytesIO(run.content[at : at + length])).convert("RGB"), np.int16)
+        known = client.get(place(case, here, rest=f"/frames/{frame}")).content
+        assert np.abs(shown - np.asarray(Image.open(io.BytesIO(known)), np.int16)).max() <= 4
+        at += length
+    number = next(place for place, image in enumerate(case.images(), 1) if image.frames == 1)
+    still = client.get(place(case, number, rest="/frames"))
+    assert still.headers["sonobank-media-type"] == "image/png"
+    assert still.content == client.get(place(case, number, rest="/frames/1")).content
+    assert client.get(place(case, here, rest="/frames?first=5&count=1")).status_code == 422
 
 
 def test_a_page_cannot_claim_a_frame_that_it_was_never_given(

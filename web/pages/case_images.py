@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Final
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from starlette.responses import JSONResponse, Response
@@ -14,6 +14,7 @@ from core.node import SiteNode
 from core.permissions import Actor, Verb
 from core.queries import case_page
 from core.services import curation, masks, rois, text_answers
+from core.services.frame_runs import MOST_FRAMES, frame_run
 from web import case_data
 from web.deps import ActorDep, NodeDep, SessionDep, may
 from web.render import look_of
@@ -117,6 +118,23 @@ def case_thumb(node: SiteDep, session: SessionDep, actor: Looker, image: ImageDe
 def case_frame(frame: int, node: SiteDep, session: SessionDep, actor: Looker, image: ImageDep) -> Response:
     """One frame of the candidate. The page says by itself which frames were on the screen: it fetches ahead."""
     return _picture(*masks.preview(node, session, actor, image.id, frame))
+
+
+@router.get(_PICTURE + "/frames")
+def case_frames(
+    node: SiteDep,
+    session: SessionDep,
+    actor: Looker,
+    image: ImageDep,
+    first: Annotated[int, Query(ge=1)] = 1,
+    count: Annotated[int, Query(ge=1, le=MOST_FRAMES)] = 1,
+) -> Response:
+    """Frames in a row, one after another in the body; the header says how long each is. Fewer come where they are large."""
+    run = frame_run(node, session, actor, image.id, first, count)
+    lengths = ",".join(str(len(picture)) for picture in run.pictures)
+    headers = {"Sonobank-Lengths": lengths, "Sonobank-Media-Type": run.media_type, "Sonobank-Digest": run.digest}
+    content = b"".join(run.pictures)
+    return Response(content, media_type="application/octet-stream", headers={"Cache-Control": "no-store"} | headers)
 
 
 @router.get(_PICTURE + "/mask")

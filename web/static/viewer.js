@@ -20,7 +20,7 @@ class Viewer {
 
   constructor() {
     this.stage = new Stage($("stage"), () => this.boxes?.render());
-    this.frames = new Frames((image, frame) => `/cases/${data.caseId}/images/${image.id}/frames/${frame}`, (image) => this.masks.refresh(image));
+    this.frames = new Frames((image) => `/cases/${data.caseId}/images/${image.id}/frames`, (image) => this.masks.refresh(image));
     this.cine = new Cine($("cine"), this.frames, this.stage, {
       shown: (image, frame) => this.#shown(image, frame),
       failed: () => this.note(t("frame_failed"), "stop"),
