@@ -36,6 +36,7 @@ _OTHER: Final = """
     vault.list-opt-outs vault.merge vault.opt-in vault.opt-out vault.opted-out-cases vault.outward-id
     vault.reindex vault.reseal vault.reveal-instances vault.revise-instance wado.metadata web.api_docs
     web.case_add_roi web.case_change_roi web.case_confirm_mask web.case_frame web.case_frames web.case_mask web.case_mask_shown
+    web.case_answer_proposal web.case_proposals
     api.answer_texts api.deid_report web.case_answer_texts web.case_before web.case_report_page
     web.case_set_mask web.case_thumb web.case_viewer web.home
     web.case_gaps web.case_history web.case_pick web.case_pick_confirmed web.case_pick_plain web.case_save_form

@@ -49,7 +49,7 @@ class _Child:
 
 
 class Caller(Protocol):
-    """What runs a function of core.dicom or core.deid in a limited child: `Sandbox`, or a twin of it in a test."""
+    """What runs a function of core.dicom, core.deid or core.curation in a limited child: `Sandbox`, or a twin of it in a test."""
 
     def call(
         self, target: str, params: Mapping[str, Any], blobs: Sequence[bytes] = ()
@@ -84,7 +84,7 @@ class Sandbox:
     def call(
         self, target: str, params: Mapping[str, Any], blobs: Sequence[bytes] = ()
     ) -> tuple[dict[str, Any], list[bytes]]:
-        """Run `target` ("package.module:function", of core.dicom or core.deid only) in a child.
+        """Run `target` ("package.module:function", of core.dicom, core.deid or core.curation) in a child.
 
         The function is `(params: dict, blobs: list[bytes]) -> (dict, list[bytes])`. What it raises of
         `core.errors` comes back with its message, as Held, Malformed or else Refused; a child that dies, exceeds its

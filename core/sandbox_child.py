@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from core.errors import AppError
 
-ALLOWED: Final = ("core.dicom.", "core.deid.")
+ALLOWED: Final = ("core.dicom.", "core.deid.", "core.curation.")
 MAX_HEAD: Final = 16 << 20
 MAX_BLOBS: Final = 4096
 MAX_BYTES: Final = 1 << 30

@@ -173,6 +173,8 @@ SITE: Final[Table] = {
     "GET /cases/{case_id}/images/{image_id}/thumb": page(V.SEE_PIXELS),
     "GET /cases/{case_id}/images/{image_id}/frames/{frame}": page(V.SEE_PIXELS),
     "GET /cases/{case_id}/images/{image_id}/frames": page(V.SEE_PIXELS),
+    "POST /cases/{case_id}/images/{image_id}/proposals": page(V.CURATE),
+    "POST /cases/{case_id}/images/{image_id}/proposals/{proposal_id}": page(V.CURATE),
     "GET /cases/{case_id}/images/{image_id}/mask": page(V.SEE_CASES),
     "PUT /cases/{case_id}/images/{image_id}/mask": page(V.CURATE),
     "POST /cases/{case_id}/images/{image_id}/mask/shown": page(V.SEE_PIXELS),

@@ -2,7 +2,20 @@
 
 from sqlmodel import SQLModel
 
-from core.models import archive, audit, bank, curation, datasets, devices, filters, people, schedule, sitecase, transfer
+from core.models import (
+    archive,
+    audit,
+    bank,
+    curation,
+    datasets,
+    devices,
+    filters,
+    people,
+    proposals,
+    schedule,
+    sitecase,
+    transfer,
+)
 
 metadata = SQLModel.metadata
 
@@ -16,6 +29,7 @@ __all__ = [
     "filters",
     "metadata",
     "people",
+    "proposals",
     "schedule",
     "sitecase",
     "transfer",

@@ -16,6 +16,7 @@ from core.models.bank import BankCase, BankImage, BankRoi, RecordVersion, Site
 from core.models.curation import ImageMask, MaskState, Pick, Roi
 from core.models.datasets import Dataset, DatasetFile, DatasetVersion, VersionState
 from core.models.people import ApiToken, Role
+from core.models.proposals import Proposal, ProposalSet
 from core.models.sitecase import CaseState, ImageState, SiteCase, SiteImage
 from core.models.transfer import Package, PackageState, Parcel, ParcelState, SignedMessage
 from core.package import signing
@@ -49,6 +50,7 @@ class Things:
     image_id: UUID
     roi_id: UUID
     package_id: UUID
+    proposal_id: UUID
 
     def fill(self, path: str) -> str:
         for name, value in vars(self).items():
@@ -67,12 +69,16 @@ def make_things(served: Served, domain: str, by: UUID) -> Things:
         roi = Roi(image_id=image.id, frame=1, x=1, y=1, width=9, height=9, margin=0, label="LIV-HCC")
         mask = ImageMask(image_id=image.id, revision=1, state=MaskState.PROPOSED)
         package = Package(case_id=case.id, case_version=1, state=PackageState.SENT)
-        session.add_all([roi, mask, package, Pick(image_id=image.id, picked=True)])
-    return Things(case.id, image.id, roi.id, package.id)
+        looked = ProposalSet(image_id=image.id, digest="0" * 64, model="dark blobs", model_version="1")
+        session.add_all([roi, mask, package, looked, Pick(image_id=image.id, picked=True)])
+        session.flush()
+        proposal = Proposal(set_id=looked.id, frame=1, kind="rectangle", points=[[1, 1], [9, 9]], score=0.5)
+        session.add(proposal)
+    return Things(case.id, image.id, roi.id, package.id, proposal.id)
 
 
 def unknown() -> Things:
-    return Things(uuid4(), uuid4(), uuid4(), uuid4())
+    return Things(uuid4(), uuid4(), uuid4(), uuid4(), uuid4())
 
 
 def same_404(theirs: Response, nobodys: Response) -> None:
@@ -138,6 +144,7 @@ JSON_PAGES = {
     "PUT /cases/{case_id}/images/{image_id}/mask": BODIES["PUT /api/v1/images/{image_id}/mask"],
     "POST /cases/{case_id}/images/{image_id}/mask/confirm": BODIES["POST /api/v1/images/{image_id}/mask/confirm"],
     "POST /cases/{case_id}/images/{image_id}/mask/texts": BODIES["POST /api/v1/images/{image_id}/mask/texts"],
+    "POST /cases/{case_id}/images/{image_id}/proposals/{proposal_id}": {"answer": "reject"},
 }
 
 

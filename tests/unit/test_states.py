@@ -10,6 +10,7 @@ from commands.states import DOCUMENT, TABLES, Moves, diagram
 from core.models.curation import MASK_MOVES, MaskState
 from core.models.datasets import VERSION_MOVES, VersionState
 from core.models.devices import RULE_MOVES, RuleState
+from core.models.proposals import PROPOSAL_MOVES, ProposalState
 from core.models.sitecase import CASE_MOVES, CaseState
 from core.models.transfer import PACKAGE_MOVES, PARCEL_MOVES, PackageState, ParcelState
 
@@ -21,12 +22,14 @@ FINAL: dict[type[StrEnum], set[StrEnum]] = {
         PackageState.QUARANTINED, PackageState.REPLICATED, PackageState.TAKEN_BACK, PackageState.HELD,
     },
     ParcelState: {ParcelState.FORWARDED, ParcelState.ACCEPTED, ParcelState.QUARANTINED, ParcelState.REFUSED},
+    ProposalState: {ProposalState.ACCEPTED, ProposalState.REJECTED},
     VersionState: {VersionState.FROZEN, VersionState.FAILED},
 }  # fmt: skip
 BEGINS: dict[type[StrEnum], set[StrEnum]] = {
     CaseState: {CaseState.FLAGGED, CaseState.DEFERRED, CaseState.QUEUED},
     MaskState: {MaskState.PROPOSED},
     RuleState: {RuleState.DRAFT},
+    ProposalState: {ProposalState.PROPOSED},
     PackageState: {PackageState.BUILDING},
     ParcelState: {ParcelState.RECEIVING},
     VersionState: {VersionState.BUILDING},
@@ -35,6 +38,7 @@ MOVES: dict[type[StrEnum], Moves] = {
     CaseState: CASE_MOVES,
     MaskState: MASK_MOVES,
     RuleState: RULE_MOVES,
+    ProposalState: PROPOSAL_MOVES,
     PackageState: PACKAGE_MOVES,
     ParcelState: PARCEL_MOVES,
     VersionState: VERSION_MOVES,

@@ -1,0 +1,69 @@
+"""What finds lesions on the frames of a candidate, behind one interface; the classical blob detector stands behind it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from core.curation.shapes import Kind, Points
+from core.deid.candidate import Index
+from core.dicom.ultrasound import Region
+from core.sandbox import Caller
+
+
+@dataclass(frozen=True)
+class Found:
+    """A shape on a frame (from 1), points in pixels of the stored frame; score 0 to 1; `label` a diagnosis code or ""."""
+
+    frame: int
+    kind: Kind
+    points: Points
+    score: float
+    label: str = ""
+
+
+class Detector(Protocol):
+    """One version of one model."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    def detect(
+        self, sandbox: Caller, index: Index, frames: Mapping[int, bytes], regions: tuple[Region, ...]
+    ) -> list[Found]:
+        """What is on these stored frames {number from 1: bytes}, decoded in the sandbox only.
+
+        Raises Refused for a frame that cannot be decoded."""
+        ...
+
+
+class Blobs:
+    """Dark round areas (`core.curation.blobs`), without a class: it needs no weights and no training."""
+
+    name: Final = "dark blobs"
+    version: Final = "1"
+
+    def detect(
+        self, sandbox: Caller, index: Index, frames: Mapping[int, bytes], regions: tuple[Region, ...]
+    ) -> list[Found]:
+        params, palette = index.render_request(b"")
+        params |= {
+            "frames": list(frames),
+            "regions": [[one.x0, one.y0, one.x1 - one.x0 + 1, one.y1 - one.y0 + 1] for one in regions],
+        }
+        told, _ = sandbox.call("core.curation.blobs:sandboxed_find", params, [*frames.values(), *palette[1:]])
+        width, height = index.format.columns, index.format.rows
+        return [
+            Found(
+                one["frame"],
+                "rectangle",
+                (
+                    (max(one["x"], 0.0), max(one["y"], 0.0)),
+                    (min(one["x"] + one["width"], float(width)), min(one["y"] + one["height"], float(height))),
+                ),
+                one["score"],
+            )
+            for one in told["found"]
+        ]

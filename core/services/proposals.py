@@ -1,0 +1,112 @@
+"""Help from a model: what it proposes on an image is accepted, edited or rejected by a person, and else nothing."""
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from sqlmodel import Session, col, select
+
+from core import audit
+from core.clock import now_utc
+from core.curation.detector import Blobs, Detector
+from core.deid.candidate import Index, frame_bytes
+from core.errors import NotFound, WrongState
+from core.models.curation import Roi
+from core.models.proposals import PROPOSAL_MOVES, Proposal, ProposalSet, ProposalState
+from core.models.sitecase import SiteImage
+from core.node import SiteNode
+from core.permissions import Actor
+from core.services import curation, masks, rois
+from core.services.candidate import kind_of
+from core.services.facts import regions_of
+
+DETECTOR: Final[Detector] = Blobs()
+# Of a cine: a sweep shows a lesion on some frames only, and a person goes on from one of them by keyframes.
+FRAMES_OF_A_CINE: Final = 5
+_TISSUE: Final = 1  # PS3.3 C.8.5.5.1.2: a 2D region (spatial format 1) shows tissue
+
+
+def ask(node: SiteNode, session: Session, actor: Actor, image_id: UUID) -> list[Proposal]:
+    """What the model proposes on the present candidate, surest first; it looks at a candidate once.
+
+    Raises WrongState where the case is not being curated, or the candidate is not ready."""
+    image = curation.editable_image(session, actor, image_id)
+    _, mask = masks.seen_candidate(session, actor, image.id, 1)
+    digest = mask.digest or ""
+    known = select(ProposalSet).where(
+        ProposalSet.image_id == image.id,
+        ProposalSet.digest == digest,
+        ProposalSet.model == DETECTOR.name,
+        ProposalSet.model_version == DETECTOR.version,
+    )
+    one = session.exec(known).first()
+    if one is None:
+        index = Index.of(mask.candidate)
+        with node.staging.open(image.id, kind_of(mask.revision)) as reader:
+            frames = {frame: frame_bytes(reader, index, frame - 1) for frame in _looked_at(image.frames)}
+        regions = tuple(region for region in regions_of(image.facts) if region.spatial_format == _TISSUE)
+        found = DETECTOR.detect(node.sandbox, index, frames, regions)
+        one = ProposalSet(image_id=image.id, digest=digest, model=DETECTOR.name, model_version=DETECTOR.version)
+        session.add(one)
+        session.flush()
+        session.add_all(
+            Proposal(
+                set_id=one.id, frame=each.frame, kind=each.kind, points=[list(point) for point in each.points],
+                label=each.label, score=each.score,
+            )
+            for each in found
+        )  # fmt: skip
+        audit.record(session, actor, "proposals.made", image.id, model=DETECTOR.name, found=len(found))
+        session.flush()
+    return _of(session, one)
+
+
+def accept(session: Session, actor: Actor, proposal_id: UUID, given: Roi) -> Roi:
+    """A person takes the proposal, as it is or edited: `given` is the ROI that comes of it. Twice the same makes one.
+
+    Raises NotFound, and WrongState for one that was answered otherwise."""
+    proposal, image = _mine(session, actor, proposal_id)
+    if proposal.state == ProposalState.ACCEPTED and proposal.roi_id == given.id:
+        return session.get_one(Roi, given.id)
+    _move(session, actor, proposal, ProposalState.ACCEPTED)
+    roi = rois.add_once(session, actor, image.id, given)
+    proposal.roi_id = roi.id
+    return roi
+
+
+def reject(session: Session, actor: Actor, proposal_id: UUID) -> None:
+    """It shows no lesion: kept, for a model learns from what it took for one. Twice is once."""
+    proposal, _ = _mine(session, actor, proposal_id)
+    if proposal.state != ProposalState.REJECTED:
+        _move(session, actor, proposal, ProposalState.REJECTED)
+
+
+def image_of(session: Session, proposal_id: UUID) -> UUID:
+    """The image that the proposal lies on. Raises NotFound."""
+    proposal = session.get(Proposal, proposal_id)
+    if proposal is None:
+        raise NotFound
+    return session.get_one(ProposalSet, proposal.set_id).image_id
+
+
+def _mine(session: Session, actor: Actor, proposal_id: UUID) -> tuple[Proposal, SiteImage]:
+    image = curation.editable_image(session, actor, image_of(session, proposal_id))
+    return session.get_one(Proposal, proposal_id, with_for_update=True), image
+
+
+def _move(session: Session, actor: Actor, proposal: Proposal, to: ProposalState) -> None:
+    if to not in PROPOSAL_MOVES[ProposalState(proposal.state)]:
+        raise WrongState("This proposal was answered already.")
+    audit.record(session, actor, f"proposal.{to.lower()}", proposal.id, before=proposal.state, after=to)
+    proposal.state, proposal.answered_by, proposal.answered_at = to, actor.user_id, now_utc()
+
+
+def _of(session: Session, one: ProposalSet) -> list[Proposal]:
+    statement = select(Proposal).where(Proposal.set_id == one.id)
+    return list(session.exec(statement.order_by(col(Proposal.score).desc(), col(Proposal.id))))
+
+
+def _looked_at(frames: int) -> Sequence[int]:
+    """Frames from 1, evenly through the cine."""
+    count = min(FRAMES_OF_A_CINE, frames)
+    return sorted({1 + round((frames - 1) * (2 * place + 1) / (2 * count)) for place in range(count)})
