@@ -73,7 +73,7 @@ def test_a_model_looks_once_and_draws_nothing(site: tuple[Served, Case], client:
 def test_a_person_takes_one_and_a_second_sending_makes_no_second(site: tuple[Served, Case], client: TestClient) -> None:
     _, case = site
     best = client.post(place(case)).json()["proposals"][0]
-    sent = {"answer": "accept", "roi": roi_of(best)}
+    sent: dict[str, Any] = {"answer": "accept", "roi": roi_of(best)}
     first, again = (client.post(f"{place(case)}/{best['id']}", json=sent) for _ in range(2))
     assert (first.status_code, first.json()["state"]) == (200, "ACCEPTED")
     assert again.json()["roi"]["id"] == first.json()["roi"]["id"] == sent["roi"]["id"]
