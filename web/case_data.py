@@ -129,6 +129,7 @@ def island(page: CasePage, actor: Actor, lang: Language, zone: tzinfo) -> str:
         "mayCurate": may_curate(page, actor),
         "mayRegister": may_register(page, actor),
         "maySeePixels": actor.may(Verb.SEE_PIXELS, domain),
+        "proposes": False,  # whether a model's proposals can be asked for
         "lang": lang,
         "labels": _labels(domain, lang),
         "texts": {key.removeprefix("viewer."): catalogue(lang)[key] for key in (*_TEXTS, *_EDITOR_TEXTS)},

@@ -17,10 +17,10 @@ export class Proposals {
     this.viewer = viewer;
   }
 
-  /** What is proposed for this image, asked for once; a site without a model says nothing. */
+  /** What is proposed for this image, asked for once; a site without a model (`data.proposes`) says nothing and is not asked. */
   async take(image) {
     this.#image = image;
-    if (this.#isAbsent || this.#known.has(image.id) || !data.mayCurate || !data.maySeePixels) return;
+    if (!data.proposes || this.#isAbsent || this.#known.has(image.id) || !data.mayCurate || !data.maySeePixels) return;
     this.#known.set(image.id, []);
     try {
       const answer = await fetch(this.#path(image), { credentials: "same-origin", headers: { Accept: "application/json" } });

@@ -77,7 +77,7 @@ export class RoiList {
     ] : [make("b", { text: t(`use_${roi.use}`) })];
     const button = make("button", { type: "button", class: "roi-row", "data-roi": roi.id, "aria-pressed": isSelected ? "true" : "false" },
       ...what,
-      make("span", { class: "quiet", text: `${t(`kind_${roi.kind}`)}${this.#frames(roi) ? ` · ${this.#frames(roi)}` : ""}` }),
+      make("span", { class: "quiet", text: [roi.use === "lesion" ? t(`kind_${roi.kind}`) : "", this.#frames(roi)].filter(Boolean).join(" · ") }),
       make("span", { class: "number", text: this.#size(roi) }),
       make("span", { class: "number quiet", text: this.#centre(roi) }),
       ...(this.#isMasked(roi) ? [make("span", { class: "warned", icon: "warn", text: t("under_mask") })] : []));
@@ -127,6 +127,10 @@ export class RoiList {
   wish(code) {
     this.#wish = code;
     this.label.value = code;
+  }
+
+  get isWishing() {
+    return this.#wishLesion !== null;
   }
 
   wishLesion(lesionId) {

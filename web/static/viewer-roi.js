@@ -124,7 +124,7 @@ export class Rois {
   /** Something was drawn: on another frame of the chosen object a keyframe of it, else a new object of the class and lesion that are set. */
   drawn({ kind, use }, points, frame) {
     const chosen = this.selected;
-    if (chosen && chosen.kind === kind && chosen.use === use && kind !== "points" && !pointsAt(chosen, frame)) return this.put(chosen, frame, points);
+    if (chosen && chosen.kind === kind && chosen.use === use && kind !== "points" && !this.list.isWishing && !pointsAt(chosen, frame)) return this.put(chosen, frame, points);
     const roi = this.make(kind, use, [[frame, points]]);
     this.add(roi);
     if (use === "lesion") this.#relabel(roi.lesionId, roi.label);
@@ -185,11 +185,11 @@ export class Rois {
     }
   }
 
-  /** The chosen object belongs to the n-th lesion of the case (0: a new one); with none chosen, the next that is drawn. */
+  /** The chosen object belongs to the n-th lesion of the case (0: a new one); with none chosen, or a tool to draw, the next one. */
   belong(n) {
     const lesionId = n === 0 ? newId() : this.lesions[n - 1];
     if (!lesionId) return this.viewer.say(t("no_lesion", { n }), "warn");
-    const roi = this.selected;
+    const roi = this.viewer.sketch.tool ? null : this.selected;
     if (!roi || !data.mayCurate) return this.list.wishLesion(n === 0 ? "new" : lesionId);
     const known = data.images.flatMap((image) => image.rois).find((one) => one.lesionId === lesionId && one.use === "lesion" && one !== roi);
     this.number(lesionId);

@@ -111,7 +111,7 @@ export class Shapes {
   #tag(tag, item, points) {
     if (tag.textContent !== item.tag) tag.textContent = item.tag;
     const { x, y, width } = boxOf({ kind: item.kind, points });
-    const gap = 5 / this.stage.scale;
+    const gap = 8 / this.stage.scale;
     const isHigh = y < (TAG_PX + 6) / this.stage.scale;
     const left = isHigh ? x + width + gap : x;
     put(tag, "transform", `translate(${left.toFixed(1)} ${(isHigh ? y + TAG_PX / this.stage.scale : y - gap).toFixed(1)}) scale(${1 / this.stage.scale})`);

@@ -34,7 +34,7 @@ export class Strip {
   // Where frames are
 
   #measure() {
-    const [own, other] = [this.root.getBoundingClientRect(), this.scrubber.getBoundingClientRect()];
+    const [own, other] = [this.root.parentElement.getBoundingClientRect(), this.scrubber.getBoundingClientRect()];
     if (!other.width) return;
     this.#left = other.left - own.left + THUMB_PX / 2;
     this.#width = other.width - THUMB_PX;
