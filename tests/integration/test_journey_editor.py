@@ -5,12 +5,13 @@ import json
 import random
 from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
+from typing import Any
 from uuid import UUID
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from sqlmodel import select
 
 from core.curation.tracks import interpolate
@@ -171,7 +172,9 @@ def test_ten_images_are_drawn_on_without_the_mouse_but_to_draw(site: tuple[Live,
             hand.press("p")
             if image is not images[-1]:
                 hand.press("j")
-        eventually(page, lambda: len(rois(case)) == STILLS and page.locator("#save-badge").get_attribute("data-now") == "saved")
+        eventually(
+            page, lambda: len(rois(case)) == STILLS and page.locator("#save-badge").get_attribute("data-now") == "saved"
+        )
         took = perf_counter() - begin
         print(json.dumps({"case_of_ten_s": round(took, 1), "keys": hand.keys, "drags": hand.drags}))
         assert hand.keys <= 3 * STILLS and hand.drags == STILLS
@@ -341,7 +344,9 @@ def test_the_frame_shown_is_the_frame_stored(site: tuple[Live, Hospital], cine: 
         assert wrong == []
 
 
-def test_window_and_gamma_change_nothing_that_is_stored(site: tuple[Live, Hospital], cine: Case, browser: Browser) -> None:
+def test_window_and_gamma_change_nothing_that_is_stored(
+    site: tuple[Live, Hospital], cine: Case, browser: Browser
+) -> None:
     shown = "() => getComputedStyle(document.querySelector('#stage canvas')).filter"
     pixels = "() => document.querySelector('#stage canvas').toDataURL()"
     with visit(browser, site[0].url, "kaneko", lang="en") as page:
@@ -361,3 +366,54 @@ def test_window_and_gamma_change_nothing_that_is_stored(site: tuple[Live, Hospit
         page.mouse.up(button="right")
         assert page.evaluate(shown) == 'url("#look-filter")'
         assert len(rois(cine)) == count
+
+
+def proposing(page: Page, answers: list[dict[str, Any]]) -> None:
+    """A model's proposals, as the page is told of them; what it answers to them is kept."""
+    shape = [[100, 100], [160, 150]]
+    known = [
+        {"id": f"p{n}", "frame": 1, "kind": "rectangle", "label": "LIV-HCC", "score": 0.9 - n / 10, "state": "OPEN"}
+        | {"points": [[x + 80 * n, y + 40] for x, y in shape]}
+        for n in range(3)
+    ]
+
+    def tell(route: Route) -> None:
+        if route.request.method == "POST":
+            answers.append({"id": route.request.url.rsplit("/", 1)[1]} | (route.request.post_data_json or {}))
+            route.fulfill(json={"at": "2026-11-28T04:00:00Z"})
+        else:
+            route.fulfill(json={"proposals": known, "model": {"name": "blobs", "version": "1"}})
+
+    def with_a_model(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, body=answer.text().replace('"proposes":false', '"proposes":true'))
+
+    page.route("**/cases/*/images/*/proposals**", tell)
+    page.route("**/cases/*?image=*", with_a_model)
+
+
+def test_proposals_are_taken_mended_and_refused_by_key(site: tuple[Live, Hospital], browser: Browser) -> None:
+    case = a_case(site, small_study(13, stills=1, cine_frames=0))
+    answers: list[dict[str, Any]] = []
+    with visit(browser, site[0].url, "kaneko", lang="en") as page:
+        proposing(page, answers)
+        hand = opened(page, case)
+        dashed = page.locator("#shapes .dashed")
+        expect(dashed).to_have_count(3)
+        expect(page.locator("#roi-list li")).to_have_count(0)
+        assert violations(page) == []
+        hand.press("y")
+        expect(dashed).to_have_count(2)
+        hand.drag(case.images()[0].columns, [(210, 165), (220, 175)])
+        expect(dashed).to_have_count(1)
+        hand.press("Shift+Y")
+        expect(dashed).to_have_count(0)
+        expect(page.locator("#roi-list li")).to_have_count(2)
+        for _ in range(100):
+            if len(answers) == 3:
+                break
+            page.wait_for_timeout(50)
+    assert [(one["id"], one["answer"]) for one in answers] == [("p0", "accept"), ("p1", "accept"), ("p2", "reject")]
+    assert answers[0]["roi"]["keyframes"] == [[1, [[100, 140], [160, 190]]]]
+    assert answers[1]["roi"]["keyframes"] == [[1, [[190, 150], [250, 200]]]]
+    assert "roi" not in answers[2]

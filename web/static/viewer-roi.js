@@ -9,6 +9,7 @@ import { data, newId, t } from "./viewer-words.js";
 
 const MARGIN = 8;
 const TONES = 8;
+const REST_MS = 200; // after the last step, for what the list says of the frame
 
 export class Rois {
   #image = null;
@@ -58,6 +59,9 @@ export class Rois {
     if (this.viewer.mode !== "look") return;
     this.draw();
     this.viewer.strip.at(frame);
+    if (this.viewer.cine.isPlaying) return;
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => this.list.show(), REST_MS);
   }
 
   draw() {
@@ -205,6 +209,16 @@ export class Rois {
     this.viewer.shapes.selected = [];
     this.show();
     this.viewer.stage.root.focus({ preventScroll: true });
+  }
+
+  /** The objects of each image by its id, as the server has them now; the choice stays where it still is one. */
+  renew(known) {
+    for (const image of data.images) image.rois = known.get(image.id) ?? image.rois;
+    const { shapes } = this.viewer;
+    shapes.selected = shapes.selected.filter((id) => this.all.some((roi) => roi.id === id));
+    this.lesions = [...new Set([...this.lesions, ...data.images.flatMap((image) => image.rois.map((roi) => roi.lesionId))])];
+    if (this.viewer.mode === "look") this.show();
+    for (const image of data.images) document.dispatchEvent(new CustomEvent("sonobank:rois", { detail: { imageId: image.id, rois: image.rois } }));
   }
 
   #saved(image, roi, told, isLast) {

@@ -8,7 +8,7 @@ const SAID = { undo: ["undone", "no_undo"], redo: ["redone", "no_redo"] };
 export class Undo {
   #turn = Promise.resolve();
 
-  /** `viewer` has rois (saves, become) and say(words, tone). */
+  /** `viewer` has rois (saves, renew) and say(words, tone). */
   constructor(viewer) {
     this.viewer = viewer;
   }
@@ -31,12 +31,20 @@ export class Undo {
     const [done, nothing] = SAID[what];
     await this.viewer.rois.saves.flush();
     try {
-      const told = await save("POST", `/cases/${data.caseId}/${what}`, {});
-      this.viewer.become(told);
+      await save("POST", `/cases/${data.caseId}/${what}`, {});
+      await this.#renew();
       this.viewer.say(t(done), "ok");
     } catch (error) {
       if (error?.status === undefined) throw error;
       this.viewer.say(t(error.status === 404 ? nothing : error.status === 409 ? "changed" : "failed"), "warn", error.status === 409);
     }
+  }
+
+  /** What the server has now of every image, as it writes it into the page. */
+  async #renew() {
+    const answer = await fetch(location.pathname, { credentials: "same-origin", headers: { Accept: "text/html" } });
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const { images } = JSON.parse(page.getElementById("case-data").textContent);
+    this.viewer.rois.renew(new Map(images.map((image) => [image.id, image.rois])));
   }
 }

@@ -229,6 +229,7 @@ class Viewer {
   /** A word over the picture, as long as it is true. */
   note(words, tone = "") {
     const note = $("stage-note");
+    if (!words && note.hidden) return; // asked for with every frame
     note.hidden = !words;
     note.className = `stage-note ${tone}`;
     note.textContent = words;

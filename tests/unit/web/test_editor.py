@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -95,7 +96,9 @@ def test_whatever_a_hand_does_the_shape_stays_in_its_frame(node: Answers) -> Non
     drawn = node([first for first, _ in both])
     pairs = [(second, points) for (_, second), points in zip(both, drawn, strict=True) if points is not None]
     assert len(pairs) > 200
-    calls = [call | {"given": [points if one == "{points}" else one for one in call["given"]]} for call, points in pairs]
+    calls = [
+        call | {"given": [points if one == "{points}" else one for one in call["given"]]} for call, points in pairs
+    ]
     for call, points in zip(calls, node(calls), strict=True):
         for one in (call["given"][1], points):
             x, y, width, height = box_of(Shape(call["given"][0], tuple((px, py) for px, py in one)))
@@ -133,6 +136,8 @@ def test_a_window_keeps_bright_brighter_than_dark(node: Answers) -> None:
     tables = node([{"module": "look-table.js", "call": "tableOf", "given": [look]} for look in looks])
     for table in tables:
         assert len(table) == 65 and min(table) >= 0 and max(table) <= 1
-        assert all(a <= b for a, b in zip(table, table[1:], strict=False))
-    plain = node([{"module": "look-table.js", "call": "tableOf", "given": [{"level": 50, "width": 100, "gamma": 1}]}])[0]
+        assert all(a <= b for a, b in pairwise(table))
+    plain = node([{"module": "look-table.js", "call": "tableOf", "given": [{"level": 50, "width": 100, "gamma": 1}]}])[
+        0
+    ]
     assert np.allclose(plain, np.linspace(0, 1, 65), atol=1e-4)
