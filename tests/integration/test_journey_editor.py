@@ -209,7 +209,7 @@ def test_a_breathing_lesion_is_tracked_with_six_keyframes(
         mean = float(overlaps(boxes_of(roi), np.asarray(path["boxes"])).mean())
         print(json.dumps({"path_iou": round(mean, 4), "keyframes": len(roi.keyframes), "keys": hand.keys}))
         assert mean >= 0.9
-        expect(page.locator("#strip .key")).to_have_count(PATH_KEYFRAMES)
+        expect(page.locator("#timeline .key")).to_have_count(PATH_KEYFRAMES)
         assert violations(page) == []
 
 
@@ -255,12 +255,12 @@ def test_a_track_is_cut_hidden_and_joined_by_keys(site: tuple[Live, Hospital], b
         hand.to_frame(4)
         hand.press("s")
         eventually(page, lambda: told() == [([1, 3], []), ([4, 6, 11], [[8, 9]])])
-        expect(page.locator("#strip .strip-row")).to_have_count(2)
-        page.locator("#strip button").first.click(modifiers=["Shift"])
-        hand.press("Shift+J")
+        expect(page.locator("#timeline .timeline-row")).to_have_count(2)
+        page.locator("#timeline button").first.click(modifiers=["Shift"])
+        hand.press("Shift+T")
         eventually(page, lambda: told() == [([1, 3, 4, 6, 11], [[8, 9]])])
         hand.to_frame(5)
-        hand.press("r")
+        hand.press("l")
         hand.to_frame(10)
         hand.press("Shift+Delete")
         eventually(page, lambda: told() == [([1, 3, 4], []), ([11], [])])
@@ -291,7 +291,7 @@ def test_every_tool_draws_what_it_says(site: tuple[Live, Hospital], browser: Bro
         page.mouse.dblclick(*to(300, 380))
         hand.press("Shift+L")
         hand.drag(image.columns, [(420, 200), (420, 300)])
-        hand.press("Shift+K")
+        hand.press("Shift+D")
         click((450, 250))
         # Without a pointer: a tool and Enter put a shape in the middle, for the arrow keys.
         hand.press("Shift+R", "Escape", "Escape", "Shift+R", "Enter", "ArrowLeft")

@@ -2,7 +2,7 @@
 "use strict";
 import { save } from "./case-save.js";
 import { boxOf } from "./tracks.js";
-import { data, figure, labelOf, t } from "./viewer-words.js";
+import { base, data, figure, labelOf, t } from "./viewer-words.js";
 
 const PREFIX = "proposal:";
 const DONE = new Set(["ACCEPTED", "EDITED", "REJECTED"]);
@@ -36,7 +36,7 @@ export class Proposals {
   }
 
   #path(image) {
-    return `/cases/${data.caseId}/images/${image.id}/proposals`;
+    return `${base}/images/${image.id}/proposals`;
   }
 
   get #open() {

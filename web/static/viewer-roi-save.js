@@ -1,7 +1,7 @@
 // Each change of an ROI on its way to the server: after a short pause, in order, under the version that was seen.
 "use strict";
 import { save } from "./case-save.js";
-import { data } from "./viewer-words.js";
+import { base } from "./viewer-words.js";
 
 const PAUSE_MS = 400;
 const LONGEST_MS = 1500; // a hand that does not rest is saved all the same
@@ -20,7 +20,7 @@ export class Saves {
   }
 
   add(image, roi) {
-    return this.#send(image, roi, "POST", `/cases/${data.caseId}/images/${image.id}/rois`, () => bodyOf(roi));
+    return this.#send(image, roi, "POST", `${base}/images/${image.id}/rois`, () => bodyOf(roi));
   }
 
   change(image, roi) {
@@ -45,7 +45,7 @@ export class Saves {
   }
 
   #put(image, roi, deleted) {
-    return this.#send(image, roi, "PUT", `/cases/${data.caseId}/rois/${roi.id}`, () => ({ ...bodyOf(roi), version: roi.version || 1, deleted }));
+    return this.#send(image, roi, "PUT", `${base}/rois/${roi.id}`, () => ({ ...bodyOf(roi), version: roi.version || 1, deleted }));
   }
 
   #send(image, roi, method, path, made) {

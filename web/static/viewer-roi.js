@@ -15,7 +15,7 @@ export class Rois {
   #image = null;
   #frame = 1;
 
-  /** `viewer` has shapes, strip, proposals, cine, mode, go(frame) and say(words, tone). */
+  /** `viewer` has shapes, timeline, proposals, cine, mode, go(frame) and say(words, tone). */
   constructor(root, viewer) {
     this.root = root;
     this.viewer = viewer;
@@ -58,7 +58,7 @@ export class Rois {
     this.#frame = frame;
     if (this.viewer.mode !== "look") return;
     this.draw();
-    this.viewer.strip.at(frame);
+    this.viewer.timeline.at(frame);
     if (this.viewer.cine.isPlaying) return;
     clearTimeout(this.resting);
     this.resting = setTimeout(() => this.list.show(), REST_MS);
@@ -80,10 +80,10 @@ export class Rois {
     };
   }
 
-  /** Shapes of this frame, the strip of the cine and the list of the image. */
+  /** Shapes of this frame, the timeline of the cine and the list of the image. */
   show() {
     this.draw();
-    this.viewer.strip.show(this.#image);
+    this.viewer.timeline.show(this.#image);
     this.list.show();
   }
 

@@ -6,7 +6,7 @@ import { data, t } from "./viewer-words.js";
 export class Tracks {
   #from = null;
 
-  /** `viewer` has rois, strip, shapes, image, frame, go(frame), open(image, frame) and say(words, tone). */
+  /** `viewer` has rois, timeline, shapes, image, frame, go(frame), open(image, frame) and say(words, tone). */
   constructor(viewer) {
     this.viewer = viewer;
   }
@@ -23,7 +23,7 @@ export class Tracks {
   /** Begin a range at a frame, or with null (or the second time) forget it. */
   begin(frame = this.#from === null ? this.viewer.frame : null) {
     this.#from = this.viewer.image.frames > 1 ? frame : null;
-    this.viewer.strip.at(this.viewer.frame);
+    this.viewer.timeline.at(this.viewer.frame);
     if (this.range) this.viewer.say(t("range_on"), "");
   }
 

@@ -1,7 +1,7 @@
 // Undo and redo on the server: they go on over a reload, for the history is the case's and not the page's.
 "use strict";
 import { save } from "./case-save.js";
-import { data, t } from "./viewer-words.js";
+import { base, data, t } from "./viewer-words.js";
 
 const SAID = { undo: ["undone", "no_undo"], redo: ["redone", "no_redo"] };
 
@@ -31,7 +31,7 @@ export class Undo {
     const [done, nothing] = SAID[what];
     await this.viewer.rois.saves.flush();
     try {
-      await save("POST", `/cases/${data.caseId}/${what}`, {});
+      await save("POST", `${base}/${what}`, {});
       await this.#renew();
       this.viewer.say(t(done), "ok");
     } catch (error) {

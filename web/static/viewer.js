@@ -15,11 +15,11 @@ import { Rois } from "./viewer-roi.js";
 import { Shapes } from "./viewer-shapes.js";
 import { Sketch } from "./viewer-sketch.js";
 import { Stage } from "./viewer-stage.js";
-import { Strip } from "./viewer-strip.js";
+import { Timeline } from "./viewer-timeline.js";
 import { Thumbs } from "./viewer-thumbs.js";
 import { Tracks } from "./viewer-tracks.js";
 import { Undo } from "./viewer-undo.js";
-import { data, make, t } from "./viewer-words.js";
+import { base, data, make, t } from "./viewer-words.js";
 
 const $ = (id) => document.getElementById(id);
 const SAID_MS = 6000;
@@ -41,7 +41,7 @@ class Viewer {
   constructor() {
     this.stage = new Stage($("stage"), () => { this.boxes?.render(); this.shapes?.later(); });
     pinching(this.stage);
-    this.frames = new Frames((image, frame) => `/cases/${data.caseId}/images/${image.id}/frames/${frame}`, (image) => this.masks.refresh(image));
+    this.frames = new Frames((image, frame) => `${base}/images/${image.id}/frames/${frame}`, (image) => this.masks.refresh(image));
     this.cine = new Cine($("cine"), this.frames, this.stage, {
       shown: (image, frame) => this.#shown(image, frame),
       failed: () => this.note(t("frame_failed"), "stop"),
@@ -71,7 +71,7 @@ class Viewer {
     this.proposals = new Proposals(this);
     this.tracks = new Tracks(this);
     this.rois = new Rois($("rois"), this);
-    this.strip = new Strip($("strip"), $("scrubber"), this);
+    this.timeline = new Timeline($("timeline"), $("scrubber"), this);
     this.nudge = new Nudge(this);
     this.undo = new Undo(this);
     this.look = new Look(this.stage, $("look"), $("look-filter"));
@@ -198,7 +198,8 @@ class Viewer {
 
   // Modes, tools and words
 
-  use(mode) {
+  use(wanted) {
+    const mode = data.isReading ? "look" : wanted; // a reader confirms no mask
     this.mode = mode;
     this.sketch.drop();
     this.boxes.isOn = mode === "mask";
@@ -206,7 +207,7 @@ class Viewer {
     if (mode === "mask") this.shapes.set([], false);
     else this.boxes.set([], false);
     $("rois").hidden = mode === "mask";
-    $("strip").hidden = mode === "mask";
+    $("timeline").hidden = mode === "mask";
     $("mask-panel").hidden = mode !== "mask";
     this.stage.root.dataset.mode = mode;
     for (const button of document.querySelectorAll("#viewer-tools [data-look-only]")) button.hidden = mode === "mask";

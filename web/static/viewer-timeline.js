@@ -1,4 +1,4 @@
-// The strip under the scrubber: a line for each object with its keyframes, spans and gaps, and where the cine is now.
+// The timeline under the scrubber: a line for each object with its keyframes, spans and gaps, and where the cine is now.
 "use strict";
 import { strip } from "./track-edits.js";
 import { svg } from "./viewer-stage.js";
@@ -8,7 +8,7 @@ const ROW_PX = 24;
 const THUMB_PX = 16; // of the scrubber: its middle stands over the frame
 const DIAMOND_PX = 5;
 
-export class Strip {
+export class Timeline {
   #image = null;
   #frame = 1;
   #left = 0;
@@ -17,9 +17,9 @@ export class Strip {
   /** `viewer` has rois, tracks, proposals, go(frame). */
   constructor(root, scrubber, viewer) {
     Object.assign(this, { root, scrubber, viewer });
-    this.rows = root.querySelector("#strip-rows");
-    this.needle = root.querySelector("#strip-needle");
-    this.band = root.querySelector("#strip-range");
+    this.rows = root.querySelector("#timeline-rows");
+    this.needle = root.querySelector("#timeline-needle");
+    this.band = root.querySelector("#timeline-range");
     new ResizeObserver(() => this.#measure()).observe(scrubber);
     this.rows.addEventListener("pointerdown", (event) => this.#down(event));
     this.rows.addEventListener("pointermove", (event) => { if (this.rows.hasPointerCapture?.(event.pointerId)) this.#seek(event); });
@@ -38,8 +38,8 @@ export class Strip {
     if (!other.width) return;
     this.#left = other.left - own.left + THUMB_PX / 2;
     this.#width = other.width - THUMB_PX;
-    this.root.style.setProperty("--strip-left", `${this.#left}px`);
-    this.root.style.setProperty("--strip-width", `${this.#width}px`);
+    this.root.style.setProperty("--timeline-left", `${this.#left}px`);
+    this.root.style.setProperty("--timeline-width", `${this.#width}px`);
     if (this.#image) this.show(this.#image);
   }
 
@@ -94,8 +94,8 @@ export class Strip {
       ...gaps.map(([first, last]) => svg("path", { class: "gap", d: `M${this.#x(first) - 2} ${ROW_PX / 2}H${this.#x(Math.min(last, this.#image.frames)) + 2}` })),
       ...keys.map((frame) => svg("path", { class: "key", d: this.#diamond(this.#x(frame)) })),
     );
-    return make("div", { class: `strip-row tone-${rois.tone(roi)}${isSelected ? " selected" : ""}` },
-      make("button", { type: "button", class: "strip-name", "data-roi": roi.id, "aria-pressed": isSelected ? "true" : "false", "aria-label": name, title: name },
+    return make("div", { class: `timeline-row tone-${rois.tone(roi)}${isSelected ? " selected" : ""}` },
+      make("button", { type: "button", class: "timeline-name", "data-roi": roi.id, "aria-pressed": isSelected ? "true" : "false", "aria-label": name, title: name },
         make("i", { class: `swatch tone-${rois.tone(roi)}` }), make("span", { text: roi.use === "lesion" ? `${number} ${word}` : word })),
       line, make("span", { class: "number quiet", text: t("keyframes", { count: keys.length }) }));
   }
@@ -108,7 +108,7 @@ export class Strip {
   #suggested(frames) {
     const line = svg("svg", { width: this.#width, height: ROW_PX, "aria-hidden": "true", "data-line": "" });
     line.append(svg("rect", { class: "ground", x: 0, y: 0, width: this.#width, height: ROW_PX }), ...frames.map((frame) => svg("path", { class: "key", d: this.#diamond(this.#x(frame)) })));
-    return make("div", { class: "strip-row tone-proposal" }, make("span", { class: "strip-name", text: t("proposals") }), line, make("span", { class: "number quiet", text: String(frames.length) }));
+    return make("div", { class: "timeline-row tone-proposal" }, make("span", { class: "timeline-name", text: t("proposals") }), line, make("span", { class: "number quiet", text: String(frames.length) }));
   }
 
   // Pointer: press or drag to a frame; with Shift a range
