@@ -89,7 +89,7 @@ def _picture(grey: Plane, regions: list[tuple[float, ...]] | None) -> Plane:
         allowed = np.zeros_like(seen)
         for x, y, width, height in regions:
             allowed[max(int(y), 0) : int(y + height) + 1, max(int(x), 0) : int(x + width) + 1] = 1
-        seen &= allowed
+        seen = seen * allowed
     return seen.astype(np.float32)
 
 

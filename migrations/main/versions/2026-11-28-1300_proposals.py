@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0012proposals"
-down_revision = "0011tracks"
+revision = "0013proposals"
+down_revision = "0012bank_tracks"
 branch_labels = None
 depends_on = None
 
