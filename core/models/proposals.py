@@ -39,9 +39,10 @@ class ProposalSet(SQLModel, table=True):
     created_at: datetime = Created()
 
 
-class Proposal(SQLModel, table=True):
+class ModelProposal(SQLModel, table=True):
     """A shape on one frame, points as `core.curation.shapes` has them. A rejected one is kept: a hard negative."""
 
+    __tablename__ = "proposal"
     id: UUID = Field(default_factory=uuid7, primary_key=True)
     set_id: UUID = Field(foreign_key="proposal_set.id", index=True)
     frame: int

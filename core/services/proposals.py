@@ -12,7 +12,7 @@ from core.curation.detector import Blobs, Detector
 from core.deid.candidate import Index, frame_bytes
 from core.errors import NotFound, WrongState
 from core.models.curation import Roi
-from core.models.proposals import PROPOSAL_MOVES, Proposal, ProposalSet, ProposalState
+from core.models.proposals import PROPOSAL_MOVES, ModelProposal, ProposalSet, ProposalState
 from core.models.sitecase import SiteImage
 from core.node import SiteNode
 from core.permissions import Actor
@@ -26,7 +26,7 @@ FRAMES_OF_A_CINE: Final = 5
 _TISSUE: Final = 1  # PS3.3 C.8.5.5.1.2: a 2D region (spatial format 1) shows tissue
 
 
-def ask(node: SiteNode, session: Session, actor: Actor, image_id: UUID) -> list[Proposal]:
+def ask(node: SiteNode, session: Session, actor: Actor, image_id: UUID) -> list[ModelProposal]:
     """What the model proposes on the present candidate, surest first; it looks at a candidate once.
 
     Raises WrongState where the case is not being curated, or the candidate is not ready."""
@@ -50,7 +50,7 @@ def ask(node: SiteNode, session: Session, actor: Actor, image_id: UUID) -> list[
         session.add(one)
         session.flush()
         session.add_all(
-            Proposal(
+            ModelProposal(
                 set_id=one.id, frame=each.frame, kind=each.kind, points=[list(point) for point in each.points],
                 label=each.label, score=each.score,
             )
@@ -83,27 +83,27 @@ def reject(session: Session, actor: Actor, proposal_id: UUID) -> None:
 
 def image_of(session: Session, proposal_id: UUID) -> UUID:
     """The image that the proposal lies on. Raises NotFound."""
-    proposal = session.get(Proposal, proposal_id)
+    proposal = session.get(ModelProposal, proposal_id)
     if proposal is None:
         raise NotFound
     return session.get_one(ProposalSet, proposal.set_id).image_id
 
 
-def _mine(session: Session, actor: Actor, proposal_id: UUID) -> tuple[Proposal, SiteImage]:
+def _mine(session: Session, actor: Actor, proposal_id: UUID) -> tuple[ModelProposal, SiteImage]:
     image = curation.editable_image(session, actor, image_of(session, proposal_id))
-    return session.get_one(Proposal, proposal_id, with_for_update=True), image
+    return session.get_one(ModelProposal, proposal_id, with_for_update=True), image
 
 
-def _move(session: Session, actor: Actor, proposal: Proposal, to: ProposalState) -> None:
+def _move(session: Session, actor: Actor, proposal: ModelProposal, to: ProposalState) -> None:
     if to not in PROPOSAL_MOVES[ProposalState(proposal.state)]:
         raise WrongState("This proposal was answered already.")
     audit.record(session, actor, f"proposal.{to.lower()}", proposal.id, before=proposal.state, after=to)
     proposal.state, proposal.answered_by, proposal.answered_at = to, actor.user_id, now_utc()
 
 
-def _of(session: Session, one: ProposalSet) -> list[Proposal]:
-    statement = select(Proposal).where(Proposal.set_id == one.id)
-    return list(session.exec(statement.order_by(col(Proposal.score).desc(), col(Proposal.id))))
+def _of(session: Session, one: ProposalSet) -> list[ModelProposal]:
+    statement = select(ModelProposal).where(ModelProposal.set_id == one.id)
+    return list(session.exec(statement.order_by(col(ModelProposal.score).desc(), col(ModelProposal.id))))
 
 
 def _looked_at(frames: int) -> Sequence[int]:

@@ -16,7 +16,7 @@ from core.models.bank import BankCase, BankImage, BankRoi, RecordVersion, Site
 from core.models.curation import ImageMask, MaskState, Pick, Roi
 from core.models.datasets import Dataset, DatasetFile, DatasetVersion, VersionState
 from core.models.people import ApiToken, Role
-from core.models.proposals import Proposal, ProposalSet
+from core.models.proposals import ModelProposal, ProposalSet
 from core.models.sitecase import CaseState, ImageState, SiteCase, SiteImage
 from core.models.transfer import Package, PackageState, Parcel, ParcelState, SignedMessage
 from core.package import signing
@@ -72,7 +72,7 @@ def make_things(served: Served, domain: str, by: UUID) -> Things:
         looked = ProposalSet(image_id=image.id, digest="0" * 64, model="dark blobs", model_version="1")
         session.add_all([roi, mask, package, looked, Pick(image_id=image.id, picked=True)])
         session.flush()
-        proposal = Proposal(set_id=looked.id, frame=1, kind="rectangle", points=[[1, 1], [9, 9]], score=0.5)
+        proposal = ModelProposal(set_id=looked.id, frame=1, kind="rectangle", points=[[1, 1], [9, 9]], score=0.5)
         session.add(proposal)
     return Things(case.id, image.id, roi.id, package.id, proposal.id)
 

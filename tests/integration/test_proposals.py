@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from core.db import reading
 from core.models.curation import Roi
 from core.models.people import Role
-from core.models.proposals import Proposal, ProposalSet, ProposalState
+from core.models.proposals import ModelProposal, ProposalSet, ProposalState
 from core.security import session_cookie_name
 from ml.phantom import make_study
 from tests.casework import Case
@@ -53,9 +53,9 @@ def roi_of(proposal: dict[str, Any], label: str = "LIV-CYST") -> dict[str, Any]:
     return {"id": str(uuid4()), "kind": proposal["kind"], "keyframes": [[frame, points]], "label": label}
 
 
-def kept(case: Case) -> dict[str, Proposal]:
+def kept(case: Case) -> dict[str, ModelProposal]:
     with reading(case.node.engine) as session:
-        return {str(one.id): one for one in session.exec(select(Proposal))}
+        return {str(one.id): one for one in session.exec(select(ModelProposal))}
 
 
 def test_a_model_looks_once_and_draws_nothing(site: tuple[Served, Case], client: TestClient) -> None:

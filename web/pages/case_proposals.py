@@ -8,7 +8,7 @@ from pydantic import model_validator
 from starlette.responses import JSONResponse, Response
 
 from core.errors import NotFound
-from core.models.proposals import Proposal
+from core.models.proposals import ModelProposal
 from core.services import proposals
 from web import case_data
 from web.deps import SessionDep
@@ -53,7 +53,7 @@ def case_answer_proposal(
     return JSONResponse({"state": "ACCEPTED", "roi": case_data.roi_json(roi, image)})
 
 
-def _told(one: Proposal) -> dict[str, Any]:
+def _told(one: ModelProposal) -> dict[str, Any]:
     return {
         "id": str(one.id), "frame": one.frame, "kind": one.kind, "points": one.points, "label": one.label,
         "score": one.score, "state": one.state,

@@ -62,7 +62,7 @@ export class Proposals {
 
   #name(one) {
     const { width, height } = boxOf(one);
-    return t("proposal_name", { label: labelOf(one.label), score: figure(one.score * 100), frame: one.frame, width: figure(width), height: figure(height) });
+    return t("proposal_name", { label: labelOf(one.label) || t("proposals"), score: figure(one.score * 100), frame: one.frame, width: figure(width), height: figure(height) });
   }
 
   /** The chosen proposal, else the surest of this frame. */
