@@ -2,7 +2,20 @@
 
 from sqlmodel import SQLModel
 
-from core.models import archive, audit, bank, curation, datasets, devices, filters, people, schedule, sitecase, transfer
+from core.models import (
+    archive,
+    audit,
+    bank,
+    curation,
+    datasets,
+    defaults,
+    devices,
+    filters,
+    people,
+    schedule,
+    sitecase,
+    transfer,
+)
 
 metadata = SQLModel.metadata
 
@@ -12,6 +25,7 @@ __all__ = [
     "bank",
     "curation",
     "datasets",
+    "defaults",
     "devices",
     "filters",
     "metadata",
