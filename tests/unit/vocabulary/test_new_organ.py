@@ -112,7 +112,7 @@ def test_its_form_is_drawn(spleen: Domain, lang: Language) -> None:
     ):
         assert getattr(label, lang) in drawn
     assert 'data-words="脾腫 | Splenomegaly | SP-BIG | ひしゅ"' in drawn
-    assert 'data-least="20.0" data-most="400.0" data-step="0.5"' in drawn and "20–400" in drawn
+    assert 'data-least="20.0" data-most="400.0" data-step="0.5"' in drawn and "20 – 400" in drawn
     assert "data-usual='\"PO-LEFT\"'" in drawn and "data-rules='{}'" in drawn
 
 
