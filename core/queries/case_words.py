@@ -58,10 +58,10 @@ def _wall_motion(organ: Domain, code: str, findings: Sequence[str]) -> list[Labe
 
 
 def codes_of(value: Any) -> list[str]:  # noqa: ANN401 -- any answer
-    """The codes of an answer as they are stored; none for a number."""
+    """The codes of an answer as they are stored, each once; none for a number."""
     if isinstance(value, bool) or value is None or isinstance(value, int | float):
         return []
-    return [str(one) for one in value] if isinstance(value, list | tuple) else [str(value)]
+    return [str(one) for one in dict.fromkeys(value)] if isinstance(value, list | tuple) else [str(value)]
 
 
 def _choice(organ: Domain, code: str, chosen: str) -> Label:

@@ -143,7 +143,8 @@ def load(domain: str, folder: Path = FOLDER) -> Domain:
         raise BadConfiguration(f"The vocabulary of {domain} is not well formed.") from error
     parts: list[CommonFile | DomainFile] = [*commons, file]
     # Each section stands where it is named first.
-    sections = tuple({s.code: s for part in [file, *commons] for s in part.sections}.values())
+    named = [*file.sections, *(section for common in commons for section in common.sections)]
+    sections = tuple({section.code: section for section in named}.values())
     shared = [field for common in commons for field in common.fields]
     if not set(file.without) <= {field.code for field in shared}:
         raise BadConfiguration(f"The vocabulary of {domain} does without a field that there is not.")

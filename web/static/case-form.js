@@ -65,6 +65,9 @@ function put(question, value) {
 /** What the form says, all fields; those that do not apply are left out when it is sent. */
 const everything = () => Object.fromEntries(questions.map((question) => [question.dataset.field, answerOf(question)]));
 
+/** The same as text, to see what has changed; a number that cannot be read is none, but not nothing. */
+const snapshot = () => JSON.stringify(everything(), (_, value) => (Number.isNaN(value) ? "?" : value));
+
 // What is shown
 
 const labelOf = (field) => questions.find((one) => one.dataset.field === field)?.querySelector(".q-label").firstChild.textContent.trim() ?? field;
@@ -177,7 +180,7 @@ function follow(question, entry) {
   question.dataset.automatic = JSON.stringify(entry.value);
   if (answer !== null && String(answer) !== String(before)) return;
   put(question, entry.value);
-  if (!isDirty) last = JSON.stringify(everything());
+  if (!isDirty) last = snapshot();
 }
 
 /** Everything that was entered is with the server, or it has had its time: then the page may be left. */
@@ -194,7 +197,7 @@ function later(wait = WAIT_MS) {
 }
 
 function changed() {
-  const now = JSON.stringify(everything());
+  const now = snapshot();
   if (now === last) return;
   undo.push(last);
   if (undo.length > 100) undo.shift();
@@ -295,7 +298,7 @@ if (form && form.dataset.locked === "no") {
     const boxes = [...question.querySelectorAll("input[type=checkbox][data-place]")];
     if (question.dataset.type === "codes") order(question, boxes.sort((a, b) => a.dataset.place - b.dataset.place).map((box) => box.value));
   }
-  last = JSON.stringify(everything());
+  last = snapshot();
   show();
   form.addEventListener("change", ordered);
   form.addEventListener("input", changed);

@@ -118,7 +118,7 @@ addEventListener("keydown", (event) => {
     withControl(event);
     return;
   }
-  if (typing(event.target) || document.querySelector("dialog[open]") || event.target.closest?.("[data-part]")?.matches(":focus") && /^(?:Digit|Numpad|Arrow)/.test(event.code)) return;
+  if (typing(event.target) || document.querySelector("dialog[open]") || (event.target.closest?.("[data-part]") && /^(?:Digit|Numpad)/.test(event.code))) return;
   const isInForm = Boolean(event.target.closest?.("#case-form"));
   const digit = /^(?:Digit|Numpad)([1-9])$/.exec(event.code);
   let isDone = (event.shiftKey ? SHIFTED : PLAIN)[event.code]?.() ?? false;
