@@ -137,6 +137,7 @@ def test_another_domains_objects_do_not_exist(site: Served, head: dict[str, str]
 
 
 JSON_PAGES = {
+    "PUT /cases/{case_id}/defaults": {"forget": []},
     "PUT /cases/{case_id}/form": {"values": {}, "version": 0},
     "PUT /cases/{case_id}/images/{image_id}/pick": {"picked": True, "version": 0},
     "POST /cases/{case_id}/images/{image_id}/rois": BODIES["POST /api/v1/images/{image_id}/rois"],

@@ -1,4 +1,4 @@
-// How many rows are marked, beside the buttons that act on them. Without it the buttons work all the same.
+// How many rows are marked, beside the buttons that act on them, and ranges of rows. Without it the buttons work all the same.
 "use strict";
 
 const count = () => {
@@ -15,6 +15,15 @@ const count = () => {
     all.indeterminate = marked > 0 && marked < boxes;
   }
 };
+// Shift and a click mark every row from the last one that was marked to this one.
+let anchor = null;
+addEventListener("click", (event) => {
+  if (!event.target.matches('input[name="case"]')) return;
+  const boxes = [...document.querySelectorAll('input[name="case"]')];
+  const [from, to] = [boxes.indexOf(anchor), boxes.indexOf(event.target)].sort((a, b) => a - b);
+  if (event.shiftKey && from >= 0) for (const box of boxes.slice(from, to + 1)) box.checked = event.target.checked;
+  anchor = event.target;
+});
 addEventListener("change", count);
 addEventListener("click", (event) => { if (event.target.closest("[data-all]")) setTimeout(count); });
 document.body.addEventListener("htmx:afterSettle", count);
