@@ -11,7 +11,7 @@ from sqlmodel import Session, col, func, select
 from core.clock import now_utc
 from core.models.curation import ImageMask, MaskState, Pick, Roi
 from core.models.people import User
-from core.models.sitecase import CaseState, ImageState, SiteCase, SiteImage
+from core.models.sitecase import RETROSPECTIVE, CaseState, ImageState, SiteCase, SiteImage
 from core.permissions import Actor, Verb
 from core.queries import cases as queries
 from core.queries.case_words import words_of
@@ -280,7 +280,8 @@ def open_steps(session: Session, actor: Actor, case: SiteCase) -> list[str]:
         (
             "retry",
             Verb.RETRIEVE,
-            state in {CaseState.FLAGGED, CaseState.DEFERRED, CaseState.RETRIEVE_FAILED, CaseState.CURATING},
+            case.route != RETROSPECTIVE
+            and state in {CaseState.FLAGGED, CaseState.DEFERRED, CaseState.RETRIEVE_FAILED, CaseState.CURATING},
         ),
         ("cancel", Verb.RETRIEVE, state in {CaseState.QUEUED, CaseState.RETRIEVING}),
         ("unflag", Verb.FLAG, state in _WAITING),
