@@ -8,6 +8,7 @@ import typer
 from sqlmodel import Session, select
 
 from commands.annex_e import annex_e
+from commands.import_folder import import_folder
 from core import audit
 from core.db import transaction
 from core.errors import Malformed, NotFound
@@ -26,6 +27,7 @@ audit_app = typer.Typer(no_args_is_help=True, help="The audit chain.")
 app.add_typer(keys_app, name="keys")
 app.add_typer(audit_app, name="audit")
 app.command("annex-e")(annex_e)
+app.command("import-folder")(import_folder)
 
 RoleOption = Annotated[str, typer.Option("--role", help="site, relay, central or pacs")]
 OPERATOR = Actor("operator", None)

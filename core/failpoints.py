@@ -23,7 +23,7 @@ _CHAIN: Final = """
 """.split()
 # Transactions of troubles, corrections and other desks.
 _OTHER: Final = """
-    admin.site admin.token admin.user api.all_instances api.all_series api.bank_case api.bank_cases
+    admin.site admin.token admin.user import.case api.all_instances api.all_series api.bank_case api.bank_cases
     api.bank_counts api.bulkdata api.change_roi api.check api.create_token api.create_user api.delete_holiday
     api.disable_user api.events api.frame_thumbnail api.frames api.history api.holidays api.instance_metadata
     api.instance_thumbnail api.instances_of_series api.lift api.me api.metrics api.opt_out api.original_frame
@@ -38,7 +38,7 @@ _OTHER: Final = """
     web.case_add_roi web.case_change_roi web.case_confirm_mask web.case_frame web.case_frames web.case_mask web.case_mask_shown
     web.case_answer_proposal web.case_proposals
     api.answer_texts api.deid_report web.case_answer_texts web.case_before web.case_report_page
-    web.case_set_mask web.case_strip web.case_thumb web.case_viewer web.home
+    web.case_contact_sheet web.contact_sheet_page web.case_set_mask web.case_strip web.case_thumb web.case_viewer web.home
     vault.same-person web.case_earlier web.case_forget_defaults
     web.case_gaps web.case_history web.case_pick web.case_pick_confirmed web.case_pick_plain web.case_save_form
     web.case_save_form_plain web.case_sent web.case_sheet web.case_step

@@ -172,6 +172,8 @@ SITE: Final[Table] = {
     "POST /flag/list": page(V.FLAG),
     "GET /flag/template.csv": page(V.FLAG),
     "GET /cases/{case_id}": page(V.SEE_CASES),
+    "GET /cases/{case_id}/contact-sheet": page(V.SEE_PIXELS),
+    "GET /contact-sheet": page(V.SEE_PIXELS),
     "GET /cases/{case_id}/images/{image_id}/thumb": page(V.SEE_PIXELS),
     "GET /cases/{case_id}/images/{image_id}/strip": page(V.SEE_PIXELS),
     "GET /cases/{case_id}/images/{image_id}/frames/{frame}": page(V.SEE_PIXELS),

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -23,7 +23,7 @@ from core.folder.drafts import FULL, Draft
 from core.folder.linkage import Linkage, Patient
 from core.folder.rules import Rules
 from core.folder.texts import Seen, identifiers_of, look
-from core.folder.walk import UNREADABLE
+from core.folder.walk import UNREADABLE, Unchanged
 from core.sandbox import Sandbox
 from core.vault.keys import Key, fsync_folder
 from core.vault.moments import first_moment
@@ -107,6 +107,15 @@ def opened(fp: BinaryIO, size: int) -> Part10:
     if part10.pixel is None:
         raise Refused(NO_PICTURE)
     return part10
+
+
+def first_look(file: Unchanged) -> tuple[InstanceIdentity, bytes]:
+    """Whose an original is, and the SHA-256 of its bytes. Raises Refused as `opened` does, PARSER_ERRORS for odd values."""
+    source, size = file.open()
+    with source:
+        identity = read_identity(opened(source, size).dataset)
+        source.seek(0)
+        return identity, file_digest(source, "sha256").digest()
 
 
 def make(bench: Bench, fp: BinaryIO, size: int, content: bytes) -> dict[str, Any]:

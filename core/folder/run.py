@@ -9,13 +9,13 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 from core.deid.headers import METHOD
-from core.dicom.facts import InstanceIdentity, read_identity
+from core.dicom.facts import InstanceIdentity
 from core.dicom.quiet import PARSER_ERRORS
 from core.errors import Held, Refused
 from core.folder import confirmations, texts
 from core.folder.drafts import passing_key
 from core.folder.linkage import Linkage
-from core.folder.one_file import Bench, Status, make, opened
+from core.folder.one_file import Bench, Status, first_look, make
 from core.folder.places import Places
 from core.folder.rules import Rules
 from core.folder.walk import CHANGED, UNREADABLE, Found, Unchanged, walk
@@ -148,11 +148,8 @@ class _Run:
         if found.problem is not None:
             return _Looked(file, found.problem)
         try:
-            source, size = file.open()
-            with source:
-                identity = read_identity(opened(source, size).dataset)
-                source.seek(0)
-                content = self._bench.linkage.content_key(file_digest(source, "sha256").digest())
+            identity, digest = first_look(file)
+            content = self._bench.linkage.content_key(digest)
             patient = self._bench.linkage.patient_key(identity, study_is_patient=self._options.study_is_patient)
         except Refused as refusal:
             return _Looked(file, refusal.message)

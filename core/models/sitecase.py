@@ -41,6 +41,9 @@ CASE_MOVES: Final[dict[CaseState, frozenset[CaseState]]] = {
 }
 
 
+RETROSPECTIVE: Final = "retrospective"  # the route of a case whose images came from a folder
+
+
 class SiteCase(SQLModel, table=True):
     """One study of one patient on its way through the site. `revision` is the case version that leaves."""
 
@@ -49,7 +52,7 @@ class SiteCase(SQLModel, table=True):
     number: int = Field(sa_column=Column(BigInteger, Identity(start=1), unique=True, nullable=False), default=None)
     domain: str = Field(max_length=32, index=True)
     state: CaseState = Field(sa_type=TEXT, index=True)
-    route: str = Field(max_length=16, description="rest, csv or kos")
+    route: str = Field(max_length=16, description="rest, csv, kos or retrospective")
     peer: str | None = Field(default=None, max_length=32)
     revision: int = 1
     reason: str | None = Field(default=None, max_length=400, description="why it waits or failed, in plain words")

@@ -12,7 +12,7 @@ from core.clock import now_utc
 from core.curation.wall_motion import NOT_EVALUATED, SCORES, SEGMENTS, segments
 from core.models.curation import ImageMask, MaskState, Pick, Roi
 from core.models.people import User
-from core.models.sitecase import CaseState, ImageState, SiteCase, SiteImage
+from core.models.sitecase import RETROSPECTIVE, CaseState, ImageState, SiteCase, SiteImage
 from core.permissions import Actor, Verb
 from core.queries import cases as queries
 from core.queries.case_around import around
@@ -298,7 +298,8 @@ def open_steps(session: Session, actor: Actor, case: SiteCase) -> list[str]:
         (
             "retry",
             Verb.RETRIEVE,
-            state in {CaseState.FLAGGED, CaseState.DEFERRED, CaseState.RETRIEVE_FAILED, CaseState.CURATING},
+            case.route != RETROSPECTIVE
+            and state in {CaseState.FLAGGED, CaseState.DEFERRED, CaseState.RETRIEVE_FAILED, CaseState.CURATING},
         ),
         ("cancel", Verb.RETRIEVE, state in {CaseState.QUEUED, CaseState.RETRIEVING}),
         ("unflag", Verb.FLAG, state in _WAITING),

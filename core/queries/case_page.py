@@ -57,9 +57,9 @@ def case_page(session: Session, actor: Actor, case_id: UUID) -> CasePage:
     rois: defaultdict[UUID, list[Roi]] = defaultdict(list)
     for roi in queries.rois_of(session, case.id):
         rois[roi.image_id].append(roi)
-    shown, names = _shown(session, actor, masks.values()), _names(session, masks.values())
+    shown = page_masks(session, actor, masks.values())
     images = tuple(
-        PageImage(image, picks.get(image.id), _mask(masks.get(image.id), shown, names), tuple(rois.get(image.id, ())))
+        PageImage(image, picks.get(image.id), shown.get(image.id), tuple(rois.get(image.id, ())))
         for image in queries.images_of(session, case.id)
     )
     return CasePage(case, images)
@@ -69,10 +69,16 @@ def page_mask(session: Session, actor: Actor, image_id: UUID) -> PageMask:
     """The present mask of one image. Raises NotFound where nothing is proposed yet."""
     image, _ = queries.readable_image(session, actor, image_id)
     row = queries.current_mask(session, image.id)
-    made = _mask(row, _shown(session, actor, [row]), _names(session, [row])) if row else None
-    if made is None:
+    if row is None:
         raise NotFound
-    return made
+    return page_masks(session, actor, [row])[image.id]
+
+
+def page_masks(session: Session, actor: Actor, masks: Iterable[ImageMask]) -> dict[UUID, PageMask]:
+    """{image: its mask as this person sees it}; of several masks of one image the last counts."""
+    rows = list(masks)
+    shown, names = _shown(session, actor, rows), _names(session, rows)
+    return {row.image_id: _mask(row, shown, names) for row in rows}
 
 
 def image_in(session: Session, actor: Actor, case_id: UUID, image_id: UUID) -> SiteImage:
@@ -92,9 +98,7 @@ def roi_in(session: Session, actor: Actor, case_id: UUID, roi_id: UUID) -> Roi:
     return roi
 
 
-def _mask(row: ImageMask | None, shown: dict[UUID, list[int]], names: dict[UUID, str]) -> PageMask | None:
-    if row is None:
-        return None
+def _mask(row: ImageMask, shown: dict[UUID, list[int]], names: dict[UUID, str]) -> PageMask:
     return PageMask(row, tuple(shown.get(row.id, ())), names.get(row.confirmed_by) if row.confirmed_by else None)
 
 

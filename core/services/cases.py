@@ -10,7 +10,7 @@ from core import audit
 from core.clock import now_utc
 from core.errors import Denied, NotFound, Refused, WrongState
 from core.ids import uuid7
-from core.models.sitecase import CASE_MOVES, CaseState, SiteCase, SiteImage
+from core.models.sitecase import CASE_MOVES, RETROSPECTIVE, CaseState, SiteCase, SiteImage
 from core.node import SiteNode
 from core.permissions import Actor, Verb, check
 from core.queries.cases import readable_case
@@ -124,6 +124,8 @@ def unflag(node: SiteNode, session: Session, actor: Actor, case_id: UUID) -> Sit
 def retry(session: Session, actor: Actor, case_id: UUID) -> SiteCase:
     """Ask the PACS again at the next window; a case that waits for its day, or was cancelled, need wait no longer."""
     case = locked_for(session, actor, Verb.RETRIEVE, case_id)
+    if case.route == RETROSPECTIVE:
+        raise WrongState("The images of this case came from a folder, not from the PACS; import the folder again.")
     if case.state == CaseState.DEFERRED:
         move(session, actor, case, CaseState.FLAGGED)
     if case.state != CaseState.QUEUED:

@@ -10,7 +10,7 @@ from core.db import reading
 from core.deid.candidate import Index
 from core.errors import Held
 from core.models.curation import ImageMask, Roi
-from core.models.sitecase import SiteCase, SiteImage
+from core.models.sitecase import RETROSPECTIVE, SiteCase, SiteImage
 from core.models.transfer import Package, PackagedImage
 from core.node import SiteNode
 from core.package import contract
@@ -59,7 +59,7 @@ def build_record(node: SiteNode, package: Package, audit_head: str) -> contract.
         "case_version": package.case_version,
         "research_id": link.research_id,
         "domain": case.domain,
-        "capture_route": "flag",
+        "capture_route": "retrospective" if case.route == RETROSPECTIVE else "flag",
         "sex": _SEX.get(str(plain.get("sex")), "unknown"),
         "age_years": plain.get("age_years"),
         "height_m": measures.get("height_m"),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from core import audit
 from core.db import transaction
@@ -13,7 +13,7 @@ from core.dicom.part10 import open_part10
 from core.errors import Refused
 from core.models.sitecase import ImageState, SiteImage
 from core.node import SiteNode
-from core.permissions import SYSTEM
+from core.permissions import SYSTEM, Actor
 from core.services.facts import kept_words, stored_facts
 from core.vault import InstanceIdentityIn
 
@@ -39,18 +39,28 @@ class Arrived:
 
 def take_in(node: SiteNode, case_id: UUID, arrived: Sequence[Arrived]) -> None:
     """Staged bytes -> vault rows -> image rows, each step safe to repeat. A file that cannot be used says why."""
+    images = read_in(node, case_id, arrived)
+    with transaction(node.engine, "retrieve.instances") as session:
+        ids = [image.id for image in images]
+        stored = set(session.exec(select(SiteImage.id).where(col(SiteImage.id).in_(ids))))
+        store(session, SYSTEM, [image for image in images if image.id not in stored])
+    node.staging.delete_case([image.id for image in images if image.state == ImageState.REFUSED])
+
+
+def read_in(node: SiteNode, case_id: UUID, arrived: Sequence[Arrived]) -> list[SiteImage]:
+    """Staged bytes -> vault rows, safe to repeat; the rows of the images, which nobody has stored yet."""
     read = {one.image_id: _read(node, case_id, one) for one in arrived}
     sealed = {one.image_id: _sealed(one, *read[one.image_id]) for one in arrived}
     node.vault.seal_instances(case_id, sealed)
     _learn(node, case_id, [identity for _, identity in read.values() if identity is not None])
-    with transaction(node.engine, "retrieve.instances") as session:
-        stored = set(session.exec(select(SiteImage.id).where(col(SiteImage.id).in_(read))))
-        for image, _ in read.values():
-            if image.id not in stored:
-                session.add(image)
-                detail = {"reason": image.reason} if image.reason else {}
-                audit.record(session, SYSTEM, "image.take-in", image.id, after=image.state, **detail)
-    node.staging.delete_case([image.id for image, _ in read.values() if image.state == ImageState.REFUSED])
+    return [image for image, _ in read.values()]
+
+
+def store(session: Session, actor: Actor, images: Sequence[SiteImage]) -> None:
+    for image in images:
+        session.add(image)
+        detail = {"reason": image.reason} if image.reason else {}
+        audit.record(session, actor, "image.take-in", image.id, after=image.state, **detail)
 
 
 def _read(node: SiteNode, case_id: UUID, one: Arrived) -> tuple[SiteImage, InstanceIdentity | None]:

@@ -213,7 +213,7 @@ def test_usual_answers_are_kept_by_a_key_and_a_complete_case_is_registered_on_th
         usual = page.locator("#f-examiner_class .usual")
         expect(usual).to_contain_text("Trainee")
         page.locator("#stage").focus()
-        page.keyboard.press("y")
+        page.keyboard.press("e")
         expect(usual).to_be_hidden()
         eventually(page, lambda: answers(second)["examiner_class"] == "EX-TRAIN")
         page.keyboard.press("Control+Shift+Enter")

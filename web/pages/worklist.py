@@ -133,6 +133,7 @@ def _answer(
         "domains": request.app.state.settings.domains,
         "steps": [step for step, verb in bulk.RIGHTS.items() if actor.may(verb)],
         "may_search": actor.may(Verb.FLAG),
+        "may_see_pixels": actor.may(Verb.SEE_PIXELS),
         "exclude_words": EXCLUDE_WORDS,
         "way_words": WAY_WORDS,
         "step_words": STEP_WORDS,

@@ -11,6 +11,7 @@ from core.models.curation import MaskState
 from core.models.sitecase import CaseState
 from core.models.transfer import ParcelState
 from core.package.messages import Reason
+from core.services.bring_in import FOUND
 from core.services.curation import EXCLUDE_REASONS, REJECT_REASONS
 from core.services.texts import REASONS
 from tests.sentences import ROOT, classes, modules, sentences
@@ -33,7 +34,7 @@ EXEMPT: Final = {
 WORDS: Final = {
     *MaskState, *ParcelState, *REJECT_REASONS, *EXCLUDE_REASONS, NON_PIXEL, "bytes after the last element",
     "file meta {}", "record", "message", "tombstone", "package header", "the whole", "and {} more places",
-    "image {}", "images", *REASONS.values(),
+    "image {}", "images", *REASONS.values(), FOUND,
 }  # fmt: skip
 JA: Final = texts.read(CATALOGUE)
 
