@@ -8,11 +8,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.deid.jpeg_huffman import DC_SHIFT, ENDED, EOB, WINDOW, Table, ac_steps, block_steps, bounds, codes
+from core.deid.jpeg_huffman import ENDED, EOB, WINDOW, Table, ac_steps, block_steps, bounds, codes
 from core.deid.jpeg_segments import BROKEN, Unsupported
 from core.errors import Refused
 
 _RESTARTS: Final = range(0xD0, 0xD8)
+_WHOLE: Final = frozenset((64, *range(ENDED + 1, ENDED + 64)))  # what a block passes
 _BIT: Final = bytes.maketrans(b"01", b"\0\1")
 _AT_ONCE: Final = 16
 _PIECE: Final = 1 << 14  # bytes; more than the longest MCU
@@ -115,16 +116,16 @@ class _Interval:
                 start = position
                 entry = block[windows[position]]
                 if entry:
-                    position += entry & 63
-                    passed, difference = entry >> 6 & 255, (entry >> 14) - DC_SHIFT
+                    length, passed, difference = entry
+                    position += length
                 else:
                     position, difference = self._dc_difference(component, position)
                     passed = 1
                 while passed < 64:
-                    step = ac[windows[position]] or self._long(component, position)
-                    position += step & 63
-                    passed += step >> 6
-                if passed != 64 and not ENDED < passed < ENDED + 64:
+                    length, more = ac[windows[position]] or self._long(component, position)
+                    position += length
+                    passed += more
+                if passed not in _WHOLE:
                     position = self._one_by_one(component, start)
                 dc[component] += difference
             count -= 1
@@ -150,20 +151,20 @@ class _Interval:
                 break
         return self._filled
 
-    def _long(self, component: int, position: int) -> int:
+    def _long(self, component: int, position: int) -> tuple[int, int]:
         """One AC code, also one that is longer than the window; as an entry of `ac_steps`."""
         length, symbol = self._code(self._ac[component], position)
         passed = (symbol >> 4) + 1 if symbol & 15 or symbol == 0xF0 else ENDED
-        return length + (symbol & 15) | passed << 6
+        return length + (symbol & 15), passed
 
     def _one_by_one(self, component: int, position: int) -> int:
         """Pass one block code by code, for it ends with its last coefficient, without a mark; returns its end."""
         position, _ = self._dc_difference(component, position)
         passed = 1
         while passed < 64:
-            step = self._long(component, position)
-            position += step & 63
-            passed += step >> 6
+            length, more = self._long(component, position)
+            position += length
+            passed += more
         return position
 
     def _dc_difference(self, component: int, position: int) -> tuple[int, int]:
