@@ -26,7 +26,7 @@ from core.dicom.part10 import Part10, open_part10, stream_bytes
 from core.dicom.ultrasound import regions
 from ml.phantom import PhantomInstance, PhantomStudy
 
-ROWS, COLUMNS, RATE = 112, 144, 25
+ROWS, COLUMNS, RATE, COUNT = 112, 144, 25, 30
 SECRET = b"YAMADA HANAKO 70012345"
 SYNTAX = "1.2.840.10008.1.2.4.102"
 BANNER = Rect(0, 0, COLUMNS, 16)

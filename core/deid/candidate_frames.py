@@ -5,16 +5,11 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
+from core.deid.batches import batches
 from core.deid.candidate import MaskedFrame, Plan
-from core.dicom.codestream import DCT
-from core.dicom.guard import NATIVE
-from core.dicom.pixel_format import PixelFormat
 from core.sandbox import Caller
 
 _TARGET: Final = "core.deid.candidate:sandboxed_mask"
-_BATCH_FRAMES: Final = 16
-_BATCH_BYTES: Final = 12 << 20  # of decoded samples
-_SLOW_BATCH_BYTES: Final = 2 << 20  # where a frame is encoded anew: a call must end in time on a busy machine too
 
 
 def masked_frames(sandbox: Caller, frames: Iterable[bytes], plan: Plan, workers: int) -> Iterator[MaskedFrame]:
@@ -26,7 +21,7 @@ def masked_frames(sandbox: Caller, frames: Iterable[bytes], plan: Plan, workers:
     pool = ThreadPoolExecutor(workers, thread_name_prefix="mask")
     waiting: deque[Future[list[MaskedFrame]]] = deque()
     try:
-        for batch in _batches(frames, plan.format):
+        for batch in batches(frames, plan.format):
             waiting.append(pool.submit(_masked, sandbox, plan, batch))
             if len(waiting) > 2 * workers:
                 yield from waiting.popleft().result()
@@ -34,19 +29,6 @@ def masked_frames(sandbox: Caller, frames: Iterable[bytes], plan: Plan, workers:
             yield from waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _batches(frames: Iterable[bytes], fmt: PixelFormat) -> Iterator[list[bytes]]:
-    is_quick = fmt.transfer_syntax in DCT or fmt.transfer_syntax in NATIVE
-    most = min(max((_BATCH_BYTES if is_quick else _SLOW_BATCH_BYTES) // fmt.frame_bytes, 1), _BATCH_FRAMES)
-    batch: list[bytes] = []
-    for frame in frames:
-        batch.append(frame)
-        if len(batch) == most:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _masked(sandbox: Caller, plan: Plan, batch: list[bytes]) -> list[MaskedFrame]:

@@ -13,7 +13,6 @@ from core.errors import Refused
 EOB: Final = 0x00
 WINDOW: Final = 13  # bits looked up at once: several codes, and still a table that fits the processor's cache
 ENDED: Final = 128
-DC_SHIFT: Final = 4096
 Numbers = NDArray[np.int32]
 
 
@@ -105,17 +104,18 @@ def _with_ac(bits: Numbers, passed: Numbers, table: Table) -> None:
 
 
 @lru_cache(maxsize=64)
-def ac_steps(table: Table) -> list[int]:
-    """The next WINDOW bits -> bits to skip + 64 x coefficients passed (and ENDED at the end of the block); 0: look closer."""
+def ac_steps(table: Table) -> list[tuple[int, int] | None]:
+    """The next WINDOW bits -> (bits to skip, coefficients passed and ENDED at the end of the block); None: look closer."""
     bits, passed = np.zeros(1 << WINDOW, np.int32), np.zeros(1 << WINDOW, np.int32)
     _with_ac(bits, passed, table)
-    found: list[int] = (bits | passed << 6).tolist()
-    return found
+    shared: dict[tuple[int, int], tuple[int, int]] = {}
+    steps = zip(bits.tolist(), passed.tolist(), strict=True)
+    return [shared.setdefault(step, step) if step[0] else None for step in steps]
 
 
 @lru_cache(maxsize=64)
-def block_steps(dc: Table, ac: Table) -> list[int]:
-    """As `ac_steps` from the beginning of a block: + 2^14 x (the DC difference + DC_SHIFT); the DC counts as passed."""
+def block_steps(dc: Table, ac: Table) -> list[tuple[int, int, int] | None]:
+    """As `ac_steps` from the beginning of a block, and the DC difference; the DC counts as passed."""
     if any(symbol > 11 for symbol in dc.symbols):
         raise Unsupported
     lengths, sizes = _short_codes(dc)
@@ -126,8 +126,9 @@ def block_steps(dc: Table, ac: Table) -> list[int]:
     bits = np.where(is_known, bits, -1).astype(np.int32)
     passed = np.ones_like(bits)
     _with_ac(bits, passed, ac)
-    found: list[int] = np.where(is_known, bits | passed << 6 | (values + DC_SHIFT) << 14, 0).tolist()
-    return found
+    shared: dict[tuple[int, int, int], tuple[int, int, int]] = {}
+    steps = zip(bits.tolist(), passed.tolist(), values.tolist(), strict=True)
+    return [shared.setdefault(step, step) if step[0] > 0 else None for step in steps]
 
 
 def extended(table: Table, needed: range | tuple[int, ...]) -> Table:

@@ -2,6 +2,7 @@
 
 import heapq
 import struct
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -11,9 +12,11 @@ from core.deid.jpeg_huffman import Table, codes
 from core.deid.jpeg_segments import DHT, EOI, SOI, SOS, Segment
 
 Samples = NDArray[np.uint8] | NDArray[np.uint16]
+_Pairs = Callable[[NDArray[np.uint16]], tuple[NDArray[np.uint64], NDArray[np.uint8]]]
 _SOF3: Final = 0xC3
 _LONGEST: Final = 16
 _AT_ONCE: Final = 1 << 16  # even; small enough that what is made of them stays in the processor's cache
+_MANY: Final = 1 << 19
 _LEFT: Final = 1  # predictor 1: the sample to the left
 
 
@@ -32,7 +35,7 @@ def encode(samples: Samples, bits: int) -> bytes:
     parts = [
         Segment(_SOF3, header),
         Segment(DHT, b"\0" + table.stored),
-        Segment(SOS, chosen, _coded(differences, counts, table)),
+        Segment(SOS, chosen, _coded(differences, counts, table, bits)),
     ]
     return b"".join([SOI, *(part.stored for part in parts), EOI])
 
@@ -86,14 +89,16 @@ def _table(counts: list[float]) -> Table:
     return Table(tuple(lengths[1 : _LONGEST + 1]), tuple(order))
 
 
-def _coded(differences: NDArray[np.uint16], counts: NDArray[np.intp], table: Table) -> bytes:
+def _coded(differences: NDArray[np.uint16], counts: NDArray[np.intp], table: Table, bits: int) -> bytes:
     """Code and value of every difference, one behind the other, padded with ones and stuffed."""
     values, lengths = _per_difference(table)
     total = int(counts @ lengths.astype(np.int64))
     out, position = np.zeros((total >> 6) + 2, np.uint64), 0
+    pairs = (_doubly if bits <= 8 and len(differences) > _MANY else _singly)(values, lengths)
+    if len(differences) % 2:
+        differences = np.append(differences, np.uint16(0))  # falls behind the end, where it is padded over
     for start in range(0, len(differences), _AT_ONCE):
-        some = differences[start : start + _AT_ONCE]
-        position = _pack(out, position, values[some], lengths[some])
+        position = _pack(out, position, *pairs(differences[start : start + _AT_ONCE]))
     data = bytearray(out.astype(">u8").tobytes()[: -(-total // 8)])
     if total % 8:
         data[-1] |= (1 << (8 - total % 8)) - 1
@@ -111,12 +116,32 @@ def _per_difference(table: Table) -> tuple[NDArray[np.uint32], NDArray[np.uint8]
     return values, lengths
 
 
-def _pack(out: NDArray[np.uint64], position: int, values: NDArray[np.uint32], lengths: NDArray[np.uint8]) -> int:
-    """Put the values' low bits into `out` from bit `position` on, pair by pair; returns where they end."""
-    if len(values) % 2:
-        values, lengths = np.append(values, np.uint32(0)), np.append(lengths, np.uint8(0))
-    pairs = values[::2].astype(np.uint64) << lengths[1::2] | values[1::2]
-    sizes = lengths[::2] + lengths[1::2]
+def _singly(values: NDArray[np.uint32], lengths: NDArray[np.uint8]) -> _Pairs:
+    """The bits of two differences as one number, and how many they are: from the table of one difference."""
+
+    def pairs(some: NDArray[np.uint16]) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+        first, second = some[::2], some[1::2]
+        return values[first].astype(np.uint64) << lengths[second] | values[second], lengths[first] + lengths[second]
+
+    return pairs
+
+
+def _doubly(values: NDArray[np.uint32], lengths: NDArray[np.uint8]) -> _Pairs:
+    """As `_singly`, from a table of every two differences of samples of 8 bits; it pays for itself in a large image."""
+    numbers = np.arange(512)
+    own = np.where(numbers < 256, numbers, numbers - 512).astype(np.int16).view(np.uint16)
+    bits, sizes = values[own], lengths[own]
+    both, lengths_of_both = (bits[:, None].astype(np.uint64) << sizes | bits).ravel(), (sizes[:, None] + sizes).ravel()
+
+    def pairs(some: NDArray[np.uint16]) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+        number = (some[::2] & 511).astype(np.intp) << 9 | some[1::2] & 511
+        return both.take(number), lengths_of_both.take(number)
+
+    return pairs
+
+
+def _pack(out: NDArray[np.uint64], position: int, pairs: NDArray[np.uint64], sizes: NDArray[np.uint8]) -> int:
+    """Put the low bits of the pairs into `out` from bit `position` on; returns where they end."""
     ends = np.cumsum(sizes, dtype=np.int64) + position
     starts = ends - sizes
     words = starts >> 6

@@ -8,14 +8,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.deid.jpeg_huffman import DC_SHIFT, ENDED, EOB, WINDOW, Table, ac_steps, block_steps, bounds, codes
+from core.deid.jpeg_huffman import ENDED, EOB, WINDOW, Table, ac_steps, block_steps, bounds, codes
 from core.deid.jpeg_segments import BROKEN, Unsupported
 from core.errors import Refused
 
 _RESTARTS: Final = range(0xD0, 0xD8)
+_WHOLE: Final = frozenset((64, *range(ENDED + 1, ENDED + 64)))  # what a block passes
 _BIT: Final = bytes.maketrans(b"01", b"\0\1")
 _AT_ONCE: Final = 16
-_WINDOWS: Final = 1 << 15  # bytes
+_PIECE: Final = 1 << 14  # bytes; more than the longest MCU
 _LONGEST_MCU: Final = 12_000  # bytes: 48 blocks of 64 coefficients of 26 bits and a little
 
 
@@ -59,15 +60,17 @@ def _intervals(entropy: bytes) -> list[bytes]:
 
 
 class _Interval:
-    """One restart interval: a position in bits and the DC prediction of each component. `_bits`: one byte a bit."""
+    """One restart interval: a position in bits and the DC prediction of each component.
+
+    `_bits`, one byte a bit, and `_windows`, for each bit the next WINDOW bits, are made as far as the walk has come."""
 
     def __init__(self, entropy: bytes, scan: Scan, is_whole: bool) -> None:
         data = entropy.replace(b"\xff\x00", b"\xff")
         self._scan, self._is_whole = scan, is_whole
-        self._bits = np.unpackbits(np.frombuffer(data, np.uint8)).tobytes()
-        padded = np.frombuffer(data + b"\xff" * 8, np.uint8).astype(np.uint32)
-        self._words = padded[:-2] << 16 | padded[1:-1] << 8 | padded[2:]
-        self._windows = np.empty((len(self._words), 8), np.uint16)  # for each bit the next WINDOW bits, filled in time
+        self._length = len(data) * 8
+        self._data = data + b"\xff" * 8
+        self._bits = bytearray()
+        self._windows = np.empty((len(data) + 6, 8), np.uint16)
         self._filled = 0
         self._blocks = [
             (index, block_steps(scan.dc[index], scan.ac[index]), ac_steps(scan.ac[index])) for index in scan.blocks
@@ -97,7 +100,7 @@ class _Interval:
                 self._skip(len(flags) - mcu)
         except IndexError as error:
             raise Refused(BROKEN) from error
-        if self._position > len(self._bits):
+        if self._position > self._length:
             raise Refused(BROKEN)
         return self._packed(copied, mcu == len(flags))
 
@@ -113,16 +116,16 @@ class _Interval:
                 start = position
                 entry = block[windows[position]]
                 if entry:
-                    position += entry & 63
-                    passed, difference = entry >> 6 & 255, (entry >> 14) - DC_SHIFT
+                    length, passed, difference = entry
+                    position += length
                 else:
                     position, difference = self._dc_difference(component, position)
                     passed = 1
                 while passed < 64:
-                    step = ac[windows[position]] or self._long(component, position)
-                    position += step & 63
-                    passed += step >> 6
-                if passed != 64 and not ENDED < passed < ENDED + 64:
+                    length, more = ac[windows[position]] or self._long(component, position)
+                    position += length
+                    passed += more
+                if passed not in _WHOLE:
                     position = self._one_by_one(component, start)
                 dc[component] += difference
             count -= 1
@@ -134,45 +137,56 @@ class _Interval:
 
     def _fill(self, position: int) -> int:
         """Have windows for the MCU at `position` and many more; returns the position that is to be asked for next."""
-        if position >= self._filled:
-            first = position >> 3
-            words = self._words[first : first + _WINDOWS]
+        while position >= self._filled:
+            first, size = len(self._bits) >> 3, len(self._windows)
+            end = min(first + _PIECE, size)
+            some = np.frombuffer(self._data[first : end + 2], np.uint8)
+            self._bits += np.unpackbits(some[: end - first]).data
+            words = some.astype(np.uint32)
+            words = words[:-2] << 16 | words[1:-1] << 8 | words[2:]
             for offset in range(8):
-                shifted = words >> (24 - WINDOW - offset) & ((1 << WINDOW) - 1)
-                self._windows[first : first + _WINDOWS, offset] = shifted
-            end = first + _WINDOWS
-            self._filled = (end - _LONGEST_MCU) << 3 if end < len(self._words) else len(self._words) << 3
+                self._windows[first:end, offset] = words >> (24 - WINDOW - offset) & ((1 << WINDOW) - 1)
+            self._filled = (end - _LONGEST_MCU) << 3 if end < size else size << 3
+            if end == size:
+                break
         return self._filled
 
-    def _long(self, component: int, position: int) -> int:
+    def _long(self, component: int, position: int) -> tuple[int, int]:
         """One AC code, also one that is longer than the window; as an entry of `ac_steps`."""
         length, symbol = self._code(self._ac[component], position)
         passed = (symbol >> 4) + 1 if symbol & 15 or symbol == 0xF0 else ENDED
-        return length + (symbol & 15) | passed << 6
+        return length + (symbol & 15), passed
 
     def _one_by_one(self, component: int, position: int) -> int:
         """Pass one block code by code, for it ends with its last coefficient, without a mark; returns its end."""
         position, _ = self._dc_difference(component, position)
         passed = 1
         while passed < 64:
-            step = self._long(component, position)
-            position += step & 63
-            passed += step >> 6
+            length, more = self._long(component, position)
+            position += length
+            passed += more
         return position
 
     def _dc_difference(self, component: int, position: int) -> tuple[int, int]:
         """(where its bits end, the difference)."""
         length, size = self._code(self._dc_bounds[component], position)
         position += length
-        value = int(self._words[position >> 3]) >> 24 - (position & 7) - size & (1 << size) - 1
+        value = self._word(position) >> 24 - (position & 7) - size & (1 << size) - 1
         return position + size, value if not size or value >> size - 1 else value - (1 << size) + 1
 
     def _code(self, table: tuple[list[int], list[int]], position: int) -> tuple[int, int]:
         begins, known = table
-        found = bisect_right(begins, int(self._words[position >> 3]) >> 8 - (position & 7) & 0xFFFF) - 1
+        found = bisect_right(begins, self._word(position) >> 8 - (position & 7) & 0xFFFF) - 1
         if found >= len(known):
             raise Refused(BROKEN)
         return known[found] >> 8, known[found] & 255
+
+    def _word(self, position: int) -> int:
+        """The byte that holds this bit and the two behind it."""
+        first = position >> 3
+        if first + 3 > len(self._data):
+            raise Refused(BROKEN)
+        return int.from_bytes(self._data[first : first + 3], "big")
 
     def _black(self, count: int) -> None:
         """Write `count` black MCUs: the first one leads the DC to black, the rest stay there."""
@@ -210,17 +224,30 @@ class _Interval:
 
     def _packed(self, copied: int, is_at_end: bool) -> bytes:
         """The bits written plus those from `copied` on, padded with ones to whole bytes and stuffed."""
-        tail = self._bits[copied:]
-        if self._is_whole or is_at_end:
-            tail = self._bits[copied : self._position]
-            if len(self._bits) - self._position >= 8:
-                raise Refused(BROKEN)
-        bits = b"".join([*self._out, tail])
-        excess = len(bits) % 8
-        if excess and not self._is_whole and not is_at_end and tail.endswith(b"\1" * excess):
-            bits = bits[:-excess]
-        bits += b"\1" * (-len(bits) % 8)
-        return np.packbits(np.frombuffer(bits, np.uint8)).tobytes().replace(b"\xff", b"\xff\x00")
+        is_walked = self._is_whole or is_at_end
+        if is_walked and self._length - self._position >= 8:
+            raise Refused(BROKEN)
+        end = self._position if is_walked else self._length
+        written = np.frombuffer(b"".join(self._out), np.uint8)
+        excess = (len(written) + end - copied) % 8
+        ones = (1 << excess) - 1
+        if not is_walked and excess <= end - copied and self._data[end - 1 >> 3] & ones == ones:
+            end -= excess  # the padding of old
+        first = min(copied + -len(written) % 8, end)  # from here on what is copied makes whole bytes
+        between = np.unpackbits(np.frombuffer(self._data, np.uint8, 2, copied >> 3))[copied & 7 :][: first - copied]
+        padding = np.ones(-(len(written) + first - copied) % 8, np.uint8)
+        head = np.packbits(np.concatenate((written, between, padding)))
+        return (head.tobytes() + _shifted(self._data, first, end)).replace(b"\xff", b"\xff\x00")
+
+
+def _shifted(data: bytes, start: int, end: int) -> bytes:
+    """The bits from `start` to `end` as bytes, the last one padded with ones; `data` has a byte more."""
+    size, shift = (end - start + 7) >> 3, start & 7
+    some = np.frombuffer(data, np.uint8, size + 1, start >> 3)
+    moved = some[:-1] << shift | some[1:] >> (8 - shift)
+    if size:
+        moved[-1] |= 0xFF >> ((end - start - 1) % 8 + 1)
+    return moved.tobytes()
 
 
 def _written(code: tuple[int, int]) -> bytes:

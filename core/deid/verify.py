@@ -12,6 +12,7 @@ from pydicom.multival import MultiValue
 from pydicom.valuerep import PersonName
 
 from core.deid import profile, values
+from core.deid.batches import batches
 from core.deid.channels import check_channels
 from core.deid.headers import METHOD
 from core.deid.search import Search
@@ -104,9 +105,9 @@ def frames_decode(source: BinaryIO, part10: Part10, sandbox: Caller) -> None:
         raise Refused("The image has no pixel data.")
     _frames_are_known(source, part10)
     fields = {name: getattr(part10.pixel, name) for name in PixelFormat.__dataclass_fields__}
-    for number in range(len(part10.frames)):
-        data = frame_bytes(source, part10, number)
-        sandbox.call("core.deid.frame_check:sandboxed_check", {"fmt": fields}, [data])
+    frames = (frame_bytes(source, part10, number) for number in range(len(part10.frames)))
+    for batch in batches(frames, part10.pixel):
+        sandbox.call("core.deid.frame_check:sandboxed_check", {"fmt": fields}, batch)
 
 
 def _frames_are_known(source: BinaryIO, part10: Part10) -> None:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -131,6 +132,28 @@ def release_file(pseudonyms: Pseudonyms) -> Callable[..., Released]:
         return Released(source, header, index, stream.getvalue(), out.getvalue())
 
     return run
+
+
+@pytest.fixture
+def make_video(ultrasound: Dataset, part10: Callable[..., bytes], pseudonyms: Pseudonyms) -> Callable[..., Any]:
+    """An H.264 stream as a DICOM file through the whole way: `tests.videos.Made`."""
+    from tests import videos  # here, for what it needs is slow to load
+
+    def run(
+        data: bytes, rects: tuple[Rect, ...] = (videos.BANNER,), count: int = videos.COUNT, fragments: int = 1
+    ) -> videos.Made:
+        file = part10(videos.describe(ultrasound, data, count, fragments), videos.SYNTAX)
+        return videos.whole_way(file, rects, pseudonyms)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def film() -> list[Any]:
+    """What the tests of videos show: COUNT frames (H, W)."""
+    from tests import videos
+
+    return videos.cine(videos.COUNT)
 
 
 def _masked(fp: BytesIO, source: Part10, plan: candidate.Plan) -> Iterator[candidate.MaskedFrame]:

@@ -4,7 +4,6 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,13 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
-from pydicom.dataset import Dataset
 
 from core.deid import candidate, verify, video_candidate
 from core.deid.candidate import Index, frame_bytes, redigest
 from core.deid.masks import Rect
 from core.deid.pixels import RECODED, UNTOUCHED
-from core.deid.pseudonyms import Pseudonyms
 from core.deid.video import grown
 from core.deid.video_candidate import masked_video
 from core.dicom import h264, mp4
@@ -35,38 +32,21 @@ from core.sandbox import Sandbox
 from tests.videos import (
     BANNER,
     COLUMNS,
+    COUNT,
     RATE,
     ROWS,
     SECRET,
     SYNTAX,
     Here,
-    Made,
     Make,
     blob_x,
     cine,
     decoded,
-    describe,
     read_movie,
     stream,
-    whole_way,
 )
 
-COUNT = 30
 CONTAINERS = ("mp4", "mpegts", "h264")
-
-
-@pytest.fixture
-def make(ultrasound: Dataset, part10: Callable[..., bytes], pseudonyms: Pseudonyms) -> Make:
-    def run(data: bytes, rects: tuple[Rect, ...] = (BANNER,), count: int = COUNT, fragments: int = 1) -> Made:
-        file = part10(describe(ultrasound, data, count, fragments), SYNTAX)
-        return whole_way(file, rects, pseudonyms)
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def frames() -> list[Any]:
-    return cine(COUNT)
 
 
 def psnr(one: Any, two: Any) -> float:
@@ -76,9 +56,9 @@ def psnr(one: Any, two: Any) -> float:
 
 @pytest.mark.parametrize(("container", "fragments"), [("mp4", 1), ("mpegts", 3), ("h264", 2)])
 def test_every_frame_is_black_inside_and_near_outside(
-    make: Make, frames: list[Any], container: str, fragments: int
+    make_video: Make, film: list[Any], container: str, fragments: int
 ) -> None:
-    made = make(stream(frames, container), fragments=fragments)
+    made = make_video(stream(film, container), fragments=fragments)
     after = decoded(made.movie)
     assert len(after) == len(made.before) == COUNT
     for number, (old, new) in enumerate(zip(made.before, after, strict=True)):
@@ -90,10 +70,10 @@ def test_every_frame_is_black_inside_and_near_outside(
 
 @pytest.mark.parametrize("rects", [(BANNER,), ()], ids=["masked", "clean"])
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_nothing_rides_along(make: Make, frames: list[Any], container: str, rects: tuple[Rect, ...]) -> None:
-    data = stream(frames, container)
+def test_nothing_rides_along(make_video: Make, film: list[Any], container: str, rects: tuple[Rect, ...]) -> None:
+    data = stream(film, container)
     data += SECRET if container == "mp4" else b""
-    made = make(data, rects=rects)
+    made = make_video(data, rects=rects)
     assert SECRET in data or container == "mpegts"
     assert b"x264" in data and (container == "h264" or b"mp4a" in data or container == "mpegts")
     for hidden in (SECRET, b"x264", b"mp4a", b"soun", b"Lavf", b"udta"):
@@ -103,9 +83,9 @@ def test_nothing_rides_along(make: Make, frames: list[Any], container: str, rect
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_a_clean_video_is_not_coded_again(make: Make, frames: list[Any], container: str) -> None:
-    data = stream(frames, container)
-    made = make(data, rects=())
+def test_a_clean_video_is_not_coded_again(make_video: Make, film: list[Any], container: str) -> None:
+    data = stream(film, container)
+    made = make_video(data, rects=())
     movie, samples = read_movie(made.movie)
     assert samples == b"".join(read_source(data).samples) and made.index.methods == (UNTOUCHED,)
     assert movie.shown != tuple(range(COUNT)) and movie.rate == (RATE, 1)
@@ -114,8 +94,8 @@ def test_a_clean_video_is_not_coded_again(make: Make, frames: list[Any], contain
 
 
 @pytest.mark.parametrize("rects", [(BANNER,), ()], ids=["masked", "clean"])
-def test_the_whole_way(make: Make, frames: list[Any], rects: tuple[Rect, ...]) -> None:
-    made = make(stream(frames, "mp4"), rects=rects)
+def test_the_whole_way(make_video: Make, film: list[Any], rects: tuple[Rect, ...]) -> None:
+    made = make_video(stream(film, "mp4"), rects=rects)
     index = Index.of(json.loads(json.dumps(made.index.as_dict())))
     coded = io.BytesIO(made.stream)
     assert redigest(coded, index, decode_stored) == index.digest
@@ -138,8 +118,8 @@ def test_the_whole_way(make: Make, frames: list[Any], rects: tuple[Rect, ...]) -
 
 
 @pytest.mark.parametrize("rects", [(BANNER,), ()], ids=["masked", "clean"])
-def test_a_frame_is_shown_by_its_number(make: Make, frames: list[Any], rects: tuple[Rect, ...]) -> None:
-    made = make(stream(frames, "mp4"), rects=rects)
+def test_a_frame_is_shown_by_its_number(make_video: Make, film: list[Any], rects: tuple[Rect, ...]) -> None:
+    made = make_video(stream(film, "mp4"), rects=rects)
     luma = decoded(made.movie)
     for number in (COUNT - 1, 0, 13, 12, 14, 5):  # in any order
         params, blobs = made.index.render_request(frame_bytes(io.BytesIO(made.stream), made.index, number))
@@ -149,9 +129,9 @@ def test_a_frame_is_shown_by_its_number(make: Make, frames: list[Any], rects: tu
         assert sandboxed_render(params, blobs)[0]["columns"] == COLUMNS
 
 
-def test_a_frame_of_the_source_is_shown_by_its_number(make: Make, frames: list[Any]) -> None:
-    data = stream(frames, "mpegts")
-    made = make(data)
+def test_a_frame_of_the_source_is_shown_by_its_number(make_video: Make, film: list[Any]) -> None:
+    data = stream(film, "mpegts")
+    made = make_video(data)
     assert made.source.is_one_stream and made.source.pixel is not None
     for number in (0, 11, 12, 29):
         params = {"fmt": made.source.pixel.__dict__, "frame": number}
@@ -163,19 +143,19 @@ def test_a_frame_of_the_source_is_shown_by_its_number(make: Make, frames: list[A
         sandboxed_frame({"fmt": made.source.pixel.__dict__, "frame": COUNT}, [data])
 
 
-def test_long_groups_are_cut_and_short_ones_joined(make: Make) -> None:
+def test_long_groups_are_cut_and_short_ones_joined(make_video: Make) -> None:
     frames = cine(110)
     for keyint, count, groups in ((200, 110, 3), (5, 110, 3), (200, 49, 2)):
-        made = make(stream(frames[:count], "mp4", keyint=keyint, plant=False), count=count)
+        made = make_video(stream(frames[:count], "mp4", keyint=keyint, plant=False), count=count)
         movie, _ = read_movie(made.movie)
         assert len(movie.keys) == groups and len(movie.sizes) == count
         after = decoded(made.movie)
         assert min(psnr(old[16:], new[16:]) for old, new in zip(made.before, after, strict=True)) >= 45
 
 
-def test_the_sandbox_gives_the_same(make: Make, frames: list[Any]) -> None:
-    data = stream(frames, "mp4")
-    made = make(data)
+def test_the_sandbox_gives_the_same(make_video: Make, film: list[Any]) -> None:
+    data = stream(film, "mp4")
+    made = make_video(data)
     assert made.source.pixel is not None
     plan = candidate.plan(made.source.dataset, made.source.pixel, [BANNER], regions(made.source.dataset, ROWS, COLUMNS))
     with Sandbox(2) as sandbox:
@@ -185,63 +165,63 @@ def test_the_sandbox_gives_the_same(make: Make, frames: list[Any]) -> None:
         verify.frames_decode(io.BytesIO(made.file), replace(again, frames=again.frames[:3]), sandbox)
 
 
-def test_the_frames_that_differ_must_be_shown(make: Make, frames: list[Any]) -> None:
+def test_the_frames_that_differ_must_be_shown(make_video: Make, film: list[Any]) -> None:
     """The region holds all below row 20: what counts is the banner, which here comes up for one frame only."""
-    quiet = [np.where(np.arange(ROWS)[:, None] < 20, 40, frame).astype(np.uint8) for frame in frames]
-    quiet[20][:16] = frames[0][:16]
-    made = make(stream(quiet, "h264", bframes=0, plant=False), rects=())
+    quiet = [np.where(np.arange(ROWS)[:, None] < 20, 40, frame).astype(np.uint8) for frame in film]
+    quiet[20][:16] = film[0][:16]
+    made = make_video(stream(quiet, "h264", bframes=0, plant=False), rects=())
     assert 21 in made.index.distinct_frames and len(made.index.distinct_frames) < COUNT // 2
-    assert make(stream(quiet, "h264", bframes=0), rects=(Rect(0, 0, COLUMNS, 20),)).index.distinct_frames == [1]
-    trembling = make(stream(quiet, "mp4"), rects=(Rect(COLUMNS - 16, 0, 16, 16),)).index.distinct_frames
+    assert make_video(stream(quiet, "h264", bframes=0), rects=(Rect(0, 0, COLUMNS, 20),)).index.distinct_frames == [1]
+    trembling = make_video(stream(quiet, "mp4"), rects=(Rect(COLUMNS - 16, 0, 16, 16),)).index.distinct_frames
     assert 21 in trembling and len(trembling) < COUNT // 2
 
 
 @pytest.mark.parametrize(("count", "message"), [(COUNT - 1, "more frames"), (COUNT + 1, "fewer frames")])
-def test_a_number_of_frames_that_lies_is_refused(make: Make, frames: list[Any], count: int, message: str) -> None:
+def test_a_number_of_frames_that_lies_is_refused(make_video: Make, film: list[Any], count: int, message: str) -> None:
     with pytest.raises(Refused, match=message):
-        make(stream(frames, "mp4"), count=count)
+        make_video(stream(film, "mp4"), count=count)
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_broken_streams_are_refused(make: Make, frames: list[Any], container: str) -> None:
-    data = stream(frames, container, plant=False)
+def test_broken_streams_are_refused(make_video: Make, film: list[Any], container: str) -> None:
+    data = stream(film, container, plant=False)
     with pytest.raises(Refused):
-        make(data[: len(data) // 2])
+        make_video(data[: len(data) // 2])
     broken = bytearray(data)
     for at in range(len(data) // 3, len(data) // 2, 40):
         broken[at] ^= 0x55
     with pytest.raises(Refused):
-        make(bytes(broken))
+        make_video(bytes(broken))
     with pytest.raises(Refused, match="container"):
-        make(b"RIFF" + data[8:])
+        make_video(b"RIFF" + data[8:])
 
 
-def test_other_kinds_of_video_are_held(make: Make, frames: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_kinds_of_video_are_held(make_video: Make, film: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Refused, match="another size"):
-        make(stream([frame[:, :128] for frame in frames], "mp4"))
+        make_video(stream([frame[:, :128] for frame in film], "mp4"))
     wide = [np.zeros((ROWS, COLUMNS), np.uint8)] * 300
     data = stream(wide, "mp4", keyint=300)
     with pytest.raises(Held, match=r"key frames .* mask something"):
-        make(data, rects=(), count=300)
+        make_video(data, rects=(), count=300)
     monkeypatch.setattr(video_candidate, "_MOST_PIXELS_A_GROUP", 299 * ROWS * COLUMNS)
     with pytest.raises(Held, match=r"key frames .* apart\."):
-        make(data, count=300)
+        make_video(data, count=300)
 
 
-def test_without_the_part_it_is_held(make: Make, frames: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    data = stream(frames, "mp4")
-    made = make(data)
+def test_without_the_part_it_is_held(make_video: Make, film: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    data = stream(film, "mp4")
+    made = make_video(data)
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(Held) as held:
-        make(data)
+        make_video(data)
     assert held.value.message == NOT_INSTALLED and "./run setup --video" in NOT_INSTALLED
     with pytest.raises(Held, match="run setup --video"):
         verify.frames_decode(io.BytesIO(made.file), open_part10(io.BytesIO(made.file), len(made.file)), Here())
 
 
-def test_dcmtk_reads_it(make: Make, frames: list[Any], tmp_path: Any) -> None:
+def test_dcmtk_reads_it(make_video: Make, film: list[Any], tmp_path: Any) -> None:
     path = tmp_path / "video.dcm"
-    path.write_bytes(make(stream(frames, "mp4")).file)
+    path.write_bytes(make_video(stream(film, "mp4")).file)
     told = subprocess.run(["dcmdump", "-q", str(path)], capture_output=True, text=True, check=True).stdout
     assert "MPEG4HighProfile/Level4.1" in told and "YBR_PARTIAL_420" in told
     subprocess.run(["dcmftest", str(path)], capture_output=True, check=True)

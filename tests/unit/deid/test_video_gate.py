@@ -6,32 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from pydicom.dataset import Dataset
 
 from core.deid import verify
-from core.deid.masks import Rect
-from core.deid.pseudonyms import Pseudonyms
 from core.dicom import mp4
 from core.dicom.frames import decode_stored
 from core.dicom.part10 import Part10, open_part10
 from core.errors import Held
-from tests.videos import BANNER, SECRET, SYNTAX, Here, Made, Make, cine, describe, read_movie, stream, whole_way
-
-COUNT = 30
-
-
-@pytest.fixture
-def make(ultrasound: Dataset, part10: Callable[..., bytes], pseudonyms: Pseudonyms) -> Make:
-    def run(data: bytes, rects: tuple[Rect, ...] = (BANNER,), count: int = COUNT, fragments: int = 1) -> Made:
-        file = part10(describe(ultrasound, data, count, fragments), SYNTAX)
-        return whole_way(file, rects, pseudonyms)
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def frames() -> list[Any]:
-    return cine(COUNT)
+from tests.videos import COUNT, SECRET, Here, Made, Make, read_movie, stream
 
 
 def _tampered(made: Made, change: Callable[[bytes], bytes], count: int = COUNT) -> tuple[io.BytesIO, Part10]:
@@ -57,16 +38,16 @@ def _tampered(made: Made, change: Callable[[bytes], bytes], count: int = COUNT) 
     ids=["box", "end", "brand", "handler"],
 )
 def test_the_gate_takes_only_what_is_written_here(
-    make: Make, frames: list[Any], change: Callable[[bytes], bytes]
+    make_video: Make, film: list[Any], change: Callable[[bytes], bytes]
 ) -> None:
-    made = make(stream(frames, "mp4"))
+    made = make_video(stream(film, "mp4"))
     fp, part10 = _tampered(made, change)
     with pytest.raises(Held, match="form that this system writes"):
         verify.frames_decode(fp, part10, Here())
 
 
-def test_the_gate_finds_a_note_among_the_slices(make: Make, frames: list[Any]) -> None:
-    made = make(stream(frames, "mp4"))
+def test_the_gate_finds_a_note_among_the_slices(make_video: Make, film: list[Any]) -> None:
+    made = make_video(stream(film, "mp4"))
     movie, samples = read_movie(made.movie)
     note = b"\6\5" + bytes([len(SECRET)]) + SECRET + b"\x80"
     first = len(note).to_bytes(4, "big") + note
@@ -78,8 +59,8 @@ def test_the_gate_finds_a_note_among_the_slices(make: Make, frames: list[Any]) -
         verify.check_released(fp, len(fp.getvalue()), [], None, decode_stored)
 
 
-def test_a_picture_that_no_frame_shows_is_found(make: Make, frames: list[Any]) -> None:
-    made = make(stream(frames, "mp4"), count=COUNT)
+def test_a_picture_that_no_frame_shows_is_found(make_video: Make, film: list[Any]) -> None:
+    made = make_video(stream(film, "mp4"), count=COUNT)
     movie, samples = read_movie(made.movie)
     fewer = replace(movie, sizes=(movie.sizes[0] + movie.sizes[1], *movie.sizes[2:]), shown=movie.shown[:-1])
     fp, part10 = _tampered(made, lambda _: fewer.head() + samples, COUNT - 1)
@@ -87,9 +68,9 @@ def test_a_picture_that_no_frame_shows_is_found(make: Make, frames: list[Any]) -
     with pytest.raises(Held, match="more frames"):
         verify.frames_decode(fp, part10, Here())
     with pytest.raises(Held, match="interlaced"):
-        make(fewer.head() + samples, count=COUNT - 1)
+        make_video(fewer.head() + samples, count=COUNT - 1)
 
 
-def test_boxes_in_boxes_end(frames: list[Any]) -> None:
+def test_boxes_in_boxes_end(film: list[Any]) -> None:
     nested = b"".join((8 * (99_999 - depth)).to_bytes(4, "big") + b"moov" for depth in range(99_999))
     assert mp4.read_head(nested + bytes(8)) is None
