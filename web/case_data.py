@@ -107,6 +107,7 @@ _EDITOR_TEXTS: Final = (
     "viewer.proposals",
     "viewer.range_on",
     "viewer.redone",
+    "viewer.strip_measure",
     "viewer.strip_name",
     "viewer.undone",
     "viewer.unknown",

@@ -16,8 +16,8 @@ const look = (deed) => (viewer) => (viewer.mode === "look" ? deed(viewer) : fals
 const tool = (name) => (viewer) => viewer.tool(name);
 const remove = (viewer) => (viewer.mode === "mask" ? removeArea(viewer) : viewer.nudge.remove());
 
-/** An outline is closed, a vertex added where an edge has the focus, or a shape put in the middle with the tool that is on. */
-const drawn = ({ sketch, nudge }) => sketch.close() || nudge.addVertex(true) || sketch.put();
+/** An outline is closed, a vertex added where an edge has the focus, or, with nothing chosen, a shape put in the middle. */
+const drawn = ({ sketch, nudge, shapes }) => sketch.close() || nudge.addVertex(true) || (!shapes.selected.length && sketch.put());
 
 function removeArea({ boxes, masks }) {
   const item = boxes.items.find((one) => one.key === boxes.selected);
