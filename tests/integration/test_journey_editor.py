@@ -3,6 +3,7 @@
 import base64
 import json
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 from typing import Any
@@ -120,7 +121,7 @@ class Hand:
         here = int(self.page.locator("#stage").get_attribute("data-frame") or 0)
         way = frame - here
         tens, ones = divmod(abs(way), 10)
-        if ones > 5:
+        if ones > 5 and way > 0:
             tens, ones = tens + 1, ones - 10
         forth, back = ("v", "f"), ("c", "d")
         self.press(*[(forth if way > 0 else back)[0]] * tens)
@@ -386,10 +387,10 @@ def proposing(page: Page, answers: list[dict[str, Any]]) -> None:
 
     def with_a_model(route: Route) -> None:
         answer = route.fetch()
-        route.fulfill(response=answer, body=answer.text().replace('"proposes":false', '"proposes":true'))
+        route.fulfill(response=answer, body=answer.text().replace("proposes&#34;:false", "proposes&#34;:true"))
 
     page.route("**/cases/*/images/*/proposals**", tell)
-    page.route("**/cases/*?image=*", with_a_model)
+    page.route(re.compile(r"/cases/[0-9a-f-]+[?]image="), with_a_model)
 
 
 def test_proposals_are_taken_mended_and_refused_by_key(site: tuple[Live, Hospital], browser: Browser) -> None:
