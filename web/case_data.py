@@ -1,7 +1,7 @@
 """What the scripts of the case page are told: the case, its images, masks and ROIs, and the words that they show."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import tzinfo
 from typing import Any, Final
 
@@ -27,9 +27,16 @@ _TEXTS: Final = (
     "viewer.centre",
     "viewer.changed",
     "viewer.class",
+    "viewer.comma",
     "viewer.confirm",
     "viewer.confirm_rule",
     "viewer.confirmed",
+    "viewer.conflict_by",
+    "viewer.conflict_deleted",
+    "viewer.conflict_drawn",
+    "viewer.conflict_mine",
+    "viewer.conflict_theirs",
+    "viewer.conflict_title",
     "viewer.delete",
     "viewer.drawn",
     "viewer.edited",
@@ -44,6 +51,10 @@ _TEXTS: Final = (
     "viewer.mask_of",
     "viewer.must_look",
     "viewer.new_device",
+    "viewer.news_form",
+    "viewer.news_pick",
+    "viewer.news_roi",
+    "viewer.news_what",
     "viewer.next_unseen",
     "viewer.no_areas",
     "viewer.no_mask",
@@ -51,6 +62,8 @@ _TEXTS: Final = (
     "viewer.not_saved",
     "viewer.onward",
     "viewer.original_failed",
+    "viewer.other_at",
+    "viewer.others",
     "viewer.pause",
     "viewer.picked",
     "viewer.play",
@@ -63,6 +76,7 @@ _TEXTS: Final = (
     "viewer.state_held",
     "viewer.state_preparing",
     "viewer.state_proposed",
+    "viewer.take_in",
     "viewer.text_frame",
     "viewer.text_leave",
     "viewer.text_mask",
@@ -74,8 +88,8 @@ _TEXTS: Final = (
 )
 
 
-def island(page: CasePage, actor: Actor, lang: Language, zone: tzinfo) -> str:
-    """JSON for the scripts. It holds no identifier: the site works with its own numbers."""
+def island(page: CasePage, actor: Actor, lang: Language, zone: tzinfo, live: Mapping[str, Any]) -> str:
+    """JSON for the scripts. It holds no identifier: the site works with its own numbers. `live`: newest, canUndo, canRedo."""
     domain = page.case.domain
     data = {
         "caseId": str(page.case.id),
@@ -86,6 +100,7 @@ def island(page: CasePage, actor: Actor, lang: Language, zone: tzinfo) -> str:
         "mayRegister": may_register(page, actor),
         "maySeePixels": actor.may(Verb.SEE_PIXELS, domain),
         "lang": lang,
+        **live,
         "labels": _labels(domain, lang),
         "texts": {key.removeprefix("viewer."): catalogue(lang)[key] for key in _TEXTS},
     }

@@ -1,6 +1,6 @@
 // ROIs: the list beside the picture, their class and lesion, and each change saved under the version that was seen.
 "use strict";
-import { save } from "./case-save.js";
+import { keepDraft, save } from "./case-save.js";
 import { data, figure, labelOf, make, newId, t } from "./viewer-words.js";
 
 const MARGIN = 8;
@@ -25,6 +25,11 @@ export class Rois {
     this.lesion.addEventListener("change", () => this.#belong(this.lesion.value));
     root.querySelector("#roi-delete").addEventListener("click", () => this.remove(this.#selected()));
     addEventListener("pagehide", () => this.#flush());
+    addEventListener("sonobank:flush", () => this.#flush());
+    document.addEventListener("sonobank:roi-taken", ({ detail }) => {
+      this.#number(detail.roi.lesionId);
+      if (this.#image?.id === detail.imageId && this.viewer.mode === "look") this.show();
+    });
   }
 
   take(image, frame) {
@@ -135,6 +140,7 @@ export class Rois {
     const image = this.#image;
     clearTimeout(this.#timers.get(roi.id)?.timer);
     const send = () => { this.#timers.delete(roi.id); this.#update(image, roi); };
+    if (roi.version) keepDraft("PUT", `/cases/${data.caseId}/rois/${roi.id}`, { ...body(roi), version: roi.version });
     this.#timers.set(roi.id, { timer: setTimeout(send, PAUSE_MS), send });
   }
 
@@ -193,7 +199,7 @@ export class Rois {
       const isLast = this.#saving.get(roi.id) === 1 && !this.#timers.has(roi.id);
       if (isLast) Object.assign(roi, { centrePx: told.centrePx, centreMm: told.centreMm, sizeMm: told.sizeMm });
     } catch (error) {
-      this.viewer.say(t(error.status === 409 ? "changed" : error.status === 403 ? "forbidden" : "not_saved"), "stop", true);
+      if (!error.body?.theirs) this.viewer.say(t(error.status === 409 ? "changed" : error.status === 403 ? "forbidden" : "not_saved"), "stop", true);
     } finally {
       this.#saving.set(roi.id, this.#saving.get(roi.id) - 1);
     }

@@ -57,7 +57,8 @@ class Viewer {
     this.tool("select");
     const undecided = (image) => this.mode === "mask" && image.mask?.state !== "CONFIRMED" && image.picked !== false;
     const first = data.images.find((image) => image.number === number) ?? data.images.find(undecided) ?? data.images[0];
-    if (first) this.open(first, 1, false);
+    const frame = first?.number === number ? Number(new URLSearchParams(location.search).get("frame")) || 1 : 1;
+    if (first) this.open(first, Math.min(Math.max(1, frame), first.frames), false);
     else this.note(t("no_mask"), "off");
   }
 
@@ -102,6 +103,7 @@ class Viewer {
   #shown(image, frame) {
     this.note("");
     this.rois.at(frame);
+    document.dispatchEvent(new CustomEvent("sonobank:frame", { detail: { frame } }));
     if (this.mode === "mask") this.boxes.render();
     this.masks.seen(image, frame);
     this.thumbs.begin();
@@ -134,6 +136,7 @@ class Viewer {
 
   use(mode) {
     this.mode = mode;
+    document.dispatchEvent(new CustomEvent("sonobank:mode", { detail: { mode } }));
     this.boxes.select(null);
     $("rois").hidden = mode === "mask";
     $("mask-panel").hidden = mode !== "mask";
