@@ -38,6 +38,7 @@ _OTHER: Final = """
     web.case_add_roi web.case_change_roi web.case_confirm_mask web.case_frame web.case_mask web.case_mask_shown
     api.answer_texts api.deid_report web.case_answer_texts web.case_before web.case_report_page
     web.case_set_mask web.case_thumb web.case_viewer web.home
+    web.case_changes web.case_presence web.case_redo web.case_restore web.case_undo web.case_version
     web.case_gaps web.case_history web.case_pick web.case_pick_confirmed web.case_pick_plain web.case_save_form
     web.case_save_form_plain web.case_sent web.case_sheet web.case_step
     web.sign_in web.sign_in_page web.sign_out

@@ -3,6 +3,7 @@
 import { save } from "./case-save.js";
 import "./case-choice.js";
 import { chooseQuick, takeBackChange } from "./case-form.js";
+import { step } from "./case-undo.js";
 
 const { case: caseId } = document.querySelector("[data-case]")?.dataset ?? {};
 const picks = document.querySelector("[data-picks]");
@@ -38,11 +39,26 @@ async function decide(row, isPicked) {
 }
 
 function mark(row, isPicked) {
-  row.dataset.picked = isPicked ? "yes" : "no";
+  row.dataset.picked = isPicked === null ? "" : isPicked ? "yes" : "no";
   for (const button of row.querySelectorAll("button[name=picked]")) button.setAttribute("aria-pressed", String(button.value === row.dataset.picked));
   const count = document.getElementById("picks-count");
   if (count) count.textContent = count.dataset.words.replace("{picked}", rows.filter((one) => one.dataset.picked === "yes").length).replace("{total}", rows.length);
 }
+
+/** A decision as the server has it: of somebody else, or taken back. */
+function taken({ imageId, picked, reason, version }) {
+  const row = rows.find((one) => one.dataset.image === imageId);
+  if (!row) return;
+  row.dataset.version = String(version);
+  const form = row.querySelector("form");
+  if (form) {
+    form.elements.version.value = String(version);
+    if (reason) form.elements.reason.value = reason;
+    mark(row, picked);
+  }
+  document.dispatchEvent(new CustomEvent("sonobank:picked", { detail: { imageId, picked, reason } }));
+}
+document.addEventListener("sonobank:pick-taken", (event) => taken(event.detail));
 
 picks?.addEventListener("submit", (event) => {
   const row = event.target.closest(".pick");
@@ -108,7 +124,7 @@ addEventListener("keydown", (event) => {
   if (event.code === "KeyP" && !event.shiftKey) isDone = Boolean(here) && (decide(here, true), true);
   else if (event.code === "KeyX" && !event.shiftKey) isDone = Boolean(here) && (decide(here, false), true);
   else if (event.code === "KeyN" && !event.shiftKey) isDone = (nextGap(), true);
-  else if (event.code === "KeyZ" && !event.shiftKey && isInForm) isDone = takeBackChange();
+  else if (event.code === "KeyZ") isDone = (!event.shiftKey && isInForm && takeBackChange()) || (step(event.shiftKey ? "redo" : "undo"), true);
   else if (digit && isInForm) isDone = chooseQuick(Number(digit[1]));
   if (isDone) event.preventDefault();
 }, true);

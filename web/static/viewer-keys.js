@@ -52,7 +52,6 @@ export const PLAIN = {
   KeyG: inLook((viewer) => viewer.tracks.follow()),
   Comma: look((viewer) => viewer.tracks.jump(-1)),
   Period: look((viewer) => viewer.tracks.jump(1)),
-  KeyZ: once((viewer) => viewer.undo.back()),
   KeyU: inLook((viewer) => { viewer.proposals.next(); }),
   KeyY: inLook((viewer) => { viewer.proposals.accept(); }),
 };
@@ -69,7 +68,6 @@ export const SHIFTED = {
   KeyA: look((viewer) => viewer.tracks.turn(-1)),
   KeyT: inLook((viewer) => viewer.tracks.merge()),
   KeyW: once((viewer) => viewer.look.reset()),
-  KeyZ: once((viewer) => viewer.undo.forth()),
   KeyY: inLook((viewer) => { viewer.proposals.reject(); }),
   Delete: look((viewer) => viewer.tracks.deleteRange()),
   Enter: (viewer, event) => (viewer.mode === "mask" ? once((one) => one.masks.confirmRule())(viewer, event) : viewer.proposals.acceptAll()),

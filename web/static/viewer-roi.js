@@ -25,6 +25,7 @@ export class Rois {
     this.lesions = lesionsOf(data.images);
     this.list = new RoiList(root, this);
     this.saves = new Saves({ saved: (...all) => this.#saved(...all), failed: (error) => this.#failed(error) });
+    document.addEventListener("sonobank:roi-taken", ({ detail }) => this.#taken(detail));
   }
 
   take(image, frame) {
@@ -214,14 +215,13 @@ export class Rois {
     this.viewer.stage.root.focus({ preventScroll: true });
   }
 
-  /** The objects of each image by its id, as the server has them now; the choice stays where it still is one. */
-  renew(known) {
-    for (const image of data.images) image.rois = known.get(image.id) ?? image.rois;
-    const { shapes } = this.viewer;
-    shapes.selected = shapes.selected.filter((id) => this.all.some((roi) => roi.id === id));
-    this.lesions = [...new Set([...this.lesions, ...lesionsOf(data.images)])];
-    if (this.viewer.mode === "look") this.show();
-    for (const image of data.images) document.dispatchEvent(new CustomEvent("sonobank:rois", { detail: { imageId: image.id, rois: image.rois } }));
+  /** An object is as the server has it now: taken back, done again, or saved by somebody else. */
+  #taken({ imageId, roi }) {
+    const { shapes, mode } = this.viewer;
+    if (roi.use === "lesion") this.number(roi.lesionId);
+    if (this.#image?.id !== imageId) return;
+    if (roi.deleted) shapes.selected = shapes.selected.filter((id) => id !== roi.id);
+    if (mode === "look") this.show();
   }
 
   #saved(image, roi, told, isLast) {
@@ -232,7 +232,9 @@ export class Rois {
     document.dispatchEvent(new CustomEvent("sonobank:rois", { detail: { imageId: image.id, rois: image.rois } }));
   }
 
+  /** What somebody else changed first is asked about by case-conflict.js. */
   #failed(error) {
+    if (error.body?.theirs) return;
     this.viewer.say(t(error.status === 409 ? "changed" : error.status === 403 ? "forbidden" : "not_saved"), "stop", true);
   }
 }
