@@ -1,7 +1,7 @@
 """What the scripts of the case page are told: the case, its images, masks and ROIs, and the words that they show."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import tzinfo
 from typing import Any, Final
 
@@ -28,9 +28,16 @@ _TEXTS: Final = (
     "viewer.centre",
     "viewer.changed",
     "viewer.class",
+    "viewer.comma",
     "viewer.confirm",
     "viewer.confirm_rule",
     "viewer.confirmed",
+    "viewer.conflict_by",
+    "viewer.conflict_deleted",
+    "viewer.conflict_drawn",
+    "viewer.conflict_mine",
+    "viewer.conflict_theirs",
+    "viewer.conflict_title",
     "viewer.delete",
     "viewer.drawn",
     "viewer.edited",
@@ -45,6 +52,10 @@ _TEXTS: Final = (
     "viewer.mask_of",
     "viewer.must_look",
     "viewer.new_device",
+    "viewer.news_form",
+    "viewer.news_pick",
+    "viewer.news_roi",
+    "viewer.news_what",
     "viewer.next_unseen",
     "viewer.no_areas",
     "viewer.no_mask",
@@ -52,6 +63,8 @@ _TEXTS: Final = (
     "viewer.not_saved",
     "viewer.onward",
     "viewer.original_failed",
+    "viewer.other_at",
+    "viewer.others",
     "viewer.pause",
     "viewer.picked",
     "viewer.play",
@@ -64,6 +77,7 @@ _TEXTS: Final = (
     "viewer.state_held",
     "viewer.state_preparing",
     "viewer.state_proposed",
+    "viewer.take_in",
     "viewer.text_frame",
     "viewer.text_leave",
     "viewer.text_mask",
@@ -96,9 +110,7 @@ _EDITOR_TEXTS: Final = (
     "viewer.no_lesion",
     "viewer.no_next",
     "viewer.no_proposals",
-    "viewer.no_redo",
     "viewer.no_split",
-    "viewer.no_undo",
     "viewer.non_cyst",
     "viewer.none",
     "viewer.nowhere_else",
@@ -106,9 +118,8 @@ _EDITOR_TEXTS: Final = (
     "viewer.proposal_name",
     "viewer.proposals",
     "viewer.range_on",
-    "viewer.redone",
+    "viewer.strip_measure",
     "viewer.strip_name",
-    "viewer.undone",
     "viewer.unknown",
     "viewer.use_caliper",
     "viewer.use_landmark",
@@ -118,8 +129,8 @@ _EDITOR_TEXTS: Final = (
 )
 
 
-def island(page: CasePage, actor: Actor, lang: Language, zone: tzinfo) -> str:
-    """JSON for the scripts. It holds no identifier: the site works with its own numbers."""
+def island(page: CasePage, actor: Actor, lang: Language, zone: tzinfo, live: Mapping[str, Any]) -> str:
+    """JSON for the scripts. It holds no identifier: the site works with its own numbers. `live`: newest, canUndo, canRedo."""
     domain = page.case.domain
     data = {
         "caseId": str(page.case.id),
@@ -131,6 +142,7 @@ def island(page: CasePage, actor: Actor, lang: Language, zone: tzinfo) -> str:
         "maySeePixels": actor.may(Verb.SEE_PIXELS, domain),
         "proposes": page.case.state == CaseState.CURATING,
         "lang": lang,
+        **live,
         "labels": _labels(domain, lang),
         "texts": {key.removeprefix("viewer."): catalogue(lang)[key] for key in (*_TEXTS, *_EDITOR_TEXTS)},
     }

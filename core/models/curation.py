@@ -72,16 +72,37 @@ class Roi(SQLModel, table=True):
     version: int = 1
 
 
+class How(StrEnum):
+    """Why a version was saved: something new, or an edit (`Edit.of`) taken back or done again."""
+
+    DO = "do"
+    UNDO = "undo"
+    REDO = "redo"
+
+
 class Edit(SQLModel, table=True):
     """One saved version of one object; the history that undo, diff and restore read."""
 
-    __table_args__ = (UniqueConstraint("kind", "object_id", "version"),)
+    __table_args__ = (UniqueConstraint("kind", "object_id", "version"), Index("ix_edit_case", "case_id", "id"))
     id: UUID = Field(default_factory=uuid7, primary_key=True)
+    case_id: UUID = Field(foreign_key="site_case.id")
     kind: str = Field(max_length=16)
     object_id: UUID
     version: int
     body: dict[str, Any] = Json(dict)
     by: UUID = Field(foreign_key="user.id")
+    how: str = Field(default=How.DO, max_length=8)
+    of: UUID | None = Field(default=None, foreign_key="edit.id")
+    at: datetime = Created()
+
+
+class CasePresence(SQLModel, table=True):
+    """Who has a case open: the page of each person says so again and again; `image` is the number they look at."""
+
+    __tablename__ = "case_presence"
+    case_id: UUID = Field(primary_key=True, foreign_key="site_case.id")
+    user_id: UUID = Field(primary_key=True, foreign_key="user.id")
+    image: int | None = None
     at: datetime = Created()
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from core.models.curation import Edit
+from core.models.people import User
 from core.models.sitecase import SiteCase
 from core.permissions import Actor
 from core.queries import cases as queries
@@ -62,6 +64,22 @@ def conflict_page(session: Session, actor: Actor, case_id: UUID, yours: Mapping[
             )
     by, at = saved_last(session, case)
     return {"case": case, "version": version, "differences": differences, "by": by, "at": at, "entries": entries}
+
+
+@dataclass(frozen=True)
+class LastSaved:
+    """Who saved the present version of an object, and when."""
+
+    user_id: UUID
+    name: str
+    at: datetime
+
+
+def last_saved(session: Session, object_id: UUID) -> LastSaved:
+    """Of an object that has been saved once at least."""
+    statement = select(Edit, User).join(User, col(User.id) == Edit.by).where(Edit.object_id == object_id)
+    edit, user = session.exec(statement.order_by(col(Edit.version).desc()).limit(1)).one()
+    return LastSaved(user.id, user.name, edit.at)
 
 
 def _is_read_only(organ: vocabulary.Domain, code: str) -> bool:

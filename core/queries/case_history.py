@@ -1,7 +1,7 @@
 """What was done to a case, newest first: each saved version of its form, picks, ROIs and masks, as what changed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -44,6 +44,9 @@ class Event:
     reason: str | None = None
     label: Label | None = None
     count: int = 0
+    id: UUID | None = None
+    how: str | None = None
+    use: str | None = None
 
 
 def history_page(session: Session, actor: Actor, case_id: UUID) -> dict[str, Any]:
@@ -77,16 +80,19 @@ def _edits(
         before = earlier.get((edit.object_id, edit.version - 1), {})
         by = names.get(edit.by)
         if edit.kind == "form":
-            found.append(Event(edit.at, by, "form", None, edit.version, _changes(case.domain, before, edit.body)))
+            changes = _changes(case.domain, before, edit.body)
+            found.append(Event(edit.at, by, "form", None, edit.version, changes))
         elif edit.kind == "pick":
-            what = "picked" if edit.body["picked"] else "rejected"
+            what = {True: "picked", False: "rejected", None: "undecided"}[edit.body["picked"]]
             number = images[edit.object_id].number
             found.append(Event(edit.at, by, what, number, edit.version, reason=edit.body.get("reason")))
         else:
             label = next(iter(words_of(vocabulary.load(case.domain), "diagnosis", edit.body["label"])), None)
             what = _what_of_roi(before, edit.body)
-            found.append(Event(edit.at, by, what, image_of[edit.object_id], edit.version, label=label))
-    return found
+            found.append(
+                Event(edit.at, by, what, image_of[edit.object_id], edit.version, label=label, use=edit.body.get("use"))
+            )
+    return [replace(event, id=edit.id, how=edit.how) for event, edit in zip(found, edits, strict=True)]
 
 
 def _what_of_roi(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

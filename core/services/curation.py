@@ -1,14 +1,15 @@
 """What a curator says of a case: picks, form values and ROIs, each saved under a version of its own object."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from sqlmodel import Session
+from sqlmodel import Session, func, select
 
 from core import audit
 from core.errors import Conflict, Malformed, NotFound, WrongState
-from core.models.curation import Edit, Form, MaskState, Pick, Roi
+from core.models.curation import Edit, Form, How, MaskState, Pick, Roi
 from core.models.sitecase import CaseState, ImageState, SiteCase, SiteImage
 from core.permissions import Actor, Verb, check
 from core.queries import cases as queries
@@ -51,10 +52,28 @@ def editable_image(session: Session, actor: Actor, image_id: UUID) -> SiteImage:
     return image
 
 
-def _save(session: Session, actor: Actor, kind: str, object_id: UUID, version: int, body: dict[str, Any]) -> None:
+@dataclass(frozen=True)
+class By:
+    """Why a version is saved: something new, or the edit `of` taken back or done again."""
+
+    how: How = How.DO
+    of: UUID | None = None
+
+
+NEW: Final = By()
+
+
+def _save(
+    session: Session, actor: Actor, case_id: UUID, name: tuple[str, UUID, int], body: dict[str, Any], by: By
+) -> None:
+    """`name` is (kind, id of the object, version)."""
     if actor.user_id is None:
         raise NotFound
-    session.add(Edit(kind=kind, object_id=object_id, version=version, body=body, by=actor.user_id))
+    kind, object_id, version = name
+    session.add(
+        Edit(case_id=case_id, kind=kind, object_id=object_id, version=version, body=body, by=actor.user_id,
+             how=by.how, of=by.of)
+    )  # fmt: skip
     audit.record(session, actor, f"{kind}.save", object_id, version=version)
 
 
@@ -67,15 +86,39 @@ def _expect(known: int, claimed: int) -> int:
 
 def pick(session: Session, actor: Actor, image_id: UUID, picked: bool, reason: str | None, version: int) -> Pick:
     """Choose an image for registration, or reject it with a coded reason. `version` is the one the editor saw, 0 for none."""
-    image = editable_image(session, actor, image_id)
-    if not picked and reason not in REJECT_REASONS:
-        raise Malformed(f"A rejected image needs one of the reasons {', '.join(sorted(REJECT_REASONS))}.")
-    row = session.get(Pick, image.id) or Pick(image_id=image.id, picked=picked, version=0)
-    row.version = _expect(row.version, version)
-    row.picked, row.reason = picked, None if picked else reason
-    session.add(row)
-    _save(session, actor, "pick", image.id, row.version, {"picked": picked, "reason": row.reason})
+    row = decide(session, actor, image_id, picked, reason, version)
+    if row is None:
+        raise NotFound
     return row
+
+
+def decide(
+    session: Session, actor: Actor, image_id: UUID, picked: bool | None, reason: str | None, version: int, by: By = NEW
+) -> Pick | None:
+    """As `pick`; None for `picked` takes the decision away again."""
+    image = editable_image(session, actor, image_id)
+    if picked is False and reason not in REJECT_REASONS:
+        raise Malformed(f"A rejected image needs one of the reasons {', '.join(sorted(REJECT_REASONS))}.")
+    row = session.get(Pick, image.id)
+    known = _expect(row.version if row else 0, version) - 1
+    # An image of which nobody has decided may have been decided before: its versions go on.
+    number = max(known, _last_version(session, "pick", image.id)) + 1
+    if picked is None:
+        if row is not None:
+            session.delete(row)
+        row = None
+    else:
+        row = row or Pick(image_id=image.id, picked=picked)
+        row.version, row.picked, row.reason = number, picked, None if picked else reason
+        session.add(row)
+    body = {"picked": picked, "reason": row.reason if row else None}
+    _save(session, actor, image.case_id, ("pick", image.id, number), body, by)
+    return row
+
+
+def _last_version(session: Session, kind: str, object_id: UUID) -> int:
+    same = select(func.max(Edit.version)).where(Edit.kind == kind, Edit.object_id == object_id)
+    return session.exec(same).one() or 0
 
 
 def pick_once(session: Session, actor: Actor, image_id: UUID, picked: bool, reason: str | None, version: int) -> Pick:
@@ -99,7 +142,9 @@ def pick_confirmed(session: Session, actor: Actor, case_id: UUID) -> int:
     return len(waiting)
 
 
-def save_form(session: Session, actor: Actor, case_id: UUID, values: Mapping[str, Any], version: int) -> Form:
+def save_form(
+    session: Session, actor: Actor, case_id: UUID, values: Mapping[str, Any], version: int, by: By = NEW
+) -> Form:
     """Replace the manual values of the form; what tags say and what follows from the values is filled in again.
 
     Raises WrongAnswers naming each field that is wrong; fields that are missing are gaps, not errors."""
@@ -114,7 +159,7 @@ def save_form(session: Session, actor: Actor, case_id: UUID, values: Mapping[str
     row.values = filled(session, case, _by_hand(clean, before))
     defaults.remember(session, actor, organ, before, row.values)
     session.add(row)
-    _save(session, actor, "form", case.id, row.version, row.values)
+    _save(session, actor, case.id, ("form", case.id, row.version), row.values, by)
     return row
 
 
@@ -125,6 +170,12 @@ def _by_hand(values: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, 
         for field, value in values.items()
         if (before.get(field, {}).get("source"), before.get(field, {}).get("value")) != ("tag", value)
     }
+
+
+def kept_answers(session: Session, actor: Actor, case_id: UUID, fields: Collection[str]) -> dict[str, Any]:
+    """{field: what a person answered} of these fields, as it is saved now."""
+    entries, _ = present_form(session, queries.readable_case(session, actor, case_id))
+    return {code: entry["value"] for code, entry in entries.items() if code in fields and entry["source"] == "manual"}
 
 
 def filled(session: Session, case: SiteCase, manual: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,11 +217,13 @@ def add_roi(session: Session, actor: Actor, image_id: UUID, given: Roi) -> Roi:
     given.image_id, given.version = image.id, 1
     session.add(given)
     session.flush()
-    _save(session, actor, "roi", given.id, 1, roi_body(given))
+    _save(session, actor, image.case_id, ("roi", given.id, 1), roi_body(given), NEW)
     return given
 
 
-def change_roi(session: Session, actor: Actor, roi_id: UUID, change: Mapping[str, Any], version: int) -> Roi:
+def change_roi(
+    session: Session, actor: Actor, roi_id: UUID, change: Mapping[str, Any], version: int, by: By = NEW
+) -> Roi:
     """Change or delete (`{"deleted": True}`) an ROI under its version."""
     roi = session.get(Roi, roi_id)
     if roi is None:
@@ -180,7 +233,7 @@ def change_roi(session: Session, actor: Actor, roi_id: UUID, change: Mapping[str
     drawing.changed(roi, change)
     drawing.settle(image, _domain_of(session, image), roi)
     session.add(roi)
-    _save(session, actor, "roi", roi.id, roi.version, roi_body(roi))
+    _save(session, actor, image.case_id, ("roi", roi.id, roi.version), roi_body(roi), by)
     return roi
 
 

@@ -1,18 +1,20 @@
 """What follows from an ROI: its centre and size in millimetres where an ultrasound region gives a scale, and its crop."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlmodel import Session
 
-from core.curation.shapes import Box
+from core.curation.shapes import Box, clipped
 from core.dicom.ultrasound import Region, region_around
 from core.errors import NotFound
 from core.models.curation import Roi
-from core.models.sitecase import SiteImage
+from core.models.sitecase import SiteCase, SiteImage
 from core.permissions import Actor
-from core.services import curation
+from core.services import curation, drawing
 from core.services.facts import regions_of
 
 
@@ -48,9 +50,8 @@ def centre_of(roi: Roi) -> tuple[float, float]:
 
 def crop_of(roi: Roi, image: SiteImage) -> Box:
     """The part of the picture that a crop shows: x, y, width, height in pixels."""
-    x, y = max(0.0, roi.x - roi.margin), max(0.0, roi.y - roi.margin)
-    right = min(float(image.columns), roi.x + roi.width + roi.margin)
-    return x, y, right - x, min(float(image.rows), roi.y + roi.height + roi.margin) - y
+    around = roi.x - roi.margin, roi.y - roi.margin, roi.width + 2 * roi.margin, roi.height + 2 * roi.margin
+    return clipped(around, image.columns, image.rows)
 
 
 def add_once(session: Session, actor: Actor, image_id: UUID, given: Roi) -> Roi:
@@ -62,6 +63,22 @@ def add_once(session: Session, actor: Actor, image_id: UUID, given: Roi) -> Roi:
     if known.image_id != image.id:
         raise NotFound
     return known
+
+
+def change_once(session: Session, actor: Actor, roi_id: UUID, change: Mapping[str, Any], version: int) -> Roi:
+    """As `curation.change_roi`, for a sender that may ask twice: what says what was asked for already is the answer."""
+    roi = session.get(Roi, roi_id)
+    if roi is None:
+        raise NotFound
+    image = curation.editable_image(session, actor, roi.image_id)
+    session.refresh(roi)  # somebody may have saved before the case was locked
+    if roi.version != version:
+        wanted = Roi(**roi.model_dump())
+        drawing.changed(wanted, change)
+        drawing.settle(image, session.get_one(SiteCase, image.case_id).domain, wanted)
+        if curation.roi_body(wanted) == curation.roi_body(roi):
+            return roi
+    return curation.change_roi(session, actor, roi_id, change, version)
 
 
 def image_of(session: Session, roi: Roi) -> SiteImage:

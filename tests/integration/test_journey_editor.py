@@ -120,7 +120,7 @@ class Hand:
         here = int(self.page.locator("#stage").get_attribute("data-frame") or 0)
         way = frame - here
         tens, ones = divmod(abs(way), 10)
-        if ones > 5:
+        if ones > 5 and way > 0:
             tens, ones = tens + 1, ones - 10
         forth, back = ("v", "f"), ("c", "d")
         self.press(*[(forth if way > 0 else back)[0]] * tens)

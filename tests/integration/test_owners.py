@@ -13,7 +13,7 @@ from sqlmodel import Session, select
 from core.db import transaction
 from core.models.archive import Instance, Series, Study
 from core.models.bank import BankCase, BankImage, BankRoi, RecordVersion, Site
-from core.models.curation import ImageMask, MaskState, Pick, Roi
+from core.models.curation import Edit, ImageMask, MaskState, Pick, Roi
 from core.models.datasets import Dataset, DatasetFile, DatasetVersion, VersionState
 from core.models.people import ApiToken, Role
 from core.models.proposals import ModelProposal, ProposalSet
@@ -21,6 +21,7 @@ from core.models.sitecase import CaseState, ImageState, SiteCase, SiteImage
 from core.models.transfer import Package, PackageState, Parcel, ParcelState, SignedMessage
 from core.package import signing
 from core.security import session_cookie_name
+from core.services.curation import roi_body
 from tests.factories.packages import make_packed
 from tests.postgres_fixture import ScratchPostgres
 from tests.route_table import READING, ROUTES, SITE, STEPS, Page
@@ -51,6 +52,7 @@ class Things:
     roi_id: UUID
     package_id: UUID
     proposal_id: UUID
+    edit_id: UUID
 
     def fill(self, path: str) -> str:
         for name, value in vars(self).items():
@@ -73,12 +75,13 @@ def make_things(served: Served, domain: str, by: UUID) -> Things:
         session.add_all([roi, mask, package, looked, Pick(image_id=image.id, picked=True)])
         session.flush()
         proposal = ModelProposal(set_id=looked.id, frame=1, kind="rectangle", points=[[1, 1], [9, 9]], score=0.5)
-        session.add(proposal)
-    return Things(case.id, image.id, roi.id, package.id, proposal.id)
+        edit = Edit(case_id=case.id, kind="roi", object_id=roi.id, version=1, body=roi_body(roi), by=by)
+        session.add_all([proposal, edit])
+    return Things(case.id, image.id, roi.id, package.id, proposal.id, edit.id)
 
 
 def unknown() -> Things:
-    return Things(uuid4(), uuid4(), uuid4(), uuid4(), uuid4())
+    return Things(*(uuid4() for _ in range(6)))
 
 
 def same_404(theirs: Response, nobodys: Response) -> None:
@@ -143,6 +146,7 @@ JSON_PAGES = {
     "POST /cases/{case_id}/images/{image_id}/rois": BODIES["POST /api/v1/images/{image_id}/rois"],
     "PUT /cases/{case_id}/rois/{roi_id}": BODIES["PUT /api/v1/rois/{roi_id}"],
     "PUT /cases/{case_id}/images/{image_id}/mask": BODIES["PUT /api/v1/images/{image_id}/mask"],
+    "POST /cases/{case_id}/presence": {},
     "POST /cases/{case_id}/images/{image_id}/mask/confirm": BODIES["POST /api/v1/images/{image_id}/mask/confirm"],
     "POST /cases/{case_id}/images/{image_id}/mask/texts": BODIES["POST /api/v1/images/{image_id}/mask/texts"],
     "POST /cases/{case_id}/images/{image_id}/proposals/{proposal_id}": {"answer": "reject"},

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from core.permissions import Actor, Verb
 from core.queries.case_form import form_page
 from core.queries.case_page import case_page
+from core.services import presence, steps_back
 from web import case_data, views
 from web.deps import SessionDep, may
 from web.render import look_of, page
@@ -29,6 +30,9 @@ def case_viewer(
     usable = [one for one in found.images if one.is_usable]
     chosen = next((one for one in usable if one.image.number == image), usable[0] if usable else None)
     view = views.list_of(request, session, actor)
+    can_undo, can_redo = steps_back.can(session, actor, case_id)
+    newest = presence.newest_edit(session, case_id)
+    live = {"newest": str(newest) if newest else None, "canUndo": can_undo, "canRedo": can_redo}
     values = {
         "actor": actor,
         "listed": view.listed if view else "",
@@ -43,6 +47,8 @@ def case_viewer(
         "may_curate": case_data.may_curate(found, actor),
         "may_register": case_data.may_register(found, actor),
         "may_see_pixels": actor.may(Verb.SEE_PIXELS, found.case.domain),
-        "island": case_data.island(found, actor, look_of(request).lang, request.app.state.settings.zone),
+        "island": case_data.island(found, actor, look_of(request).lang, request.app.state.settings.zone, live),
+        "can_undo": can_undo,
+        "can_redo": can_redo,
     }
     return page(request, "case.html", values)

@@ -17,7 +17,7 @@ from core.errors import Conflict
 from core.permissions import Actor, Verb
 from core.queries import case_page
 from core.queries import cases as queries
-from core.queries.case_conflict import conflict_page
+from core.queries.case_conflict import conflict_page, last_saved
 from core.queries.case_form import form_page, sections_of
 from core.services import curation, defaults
 from core.vocabulary import domain as vocabulary
@@ -37,11 +37,14 @@ class DefaultsSent(BaseModel):
 
 
 class FormSent(BaseModel):
-    """The answers of the whole form; what a tag says is filled in by the server."""
+    """The answers of the whole form; what a tag says is filled in by the server.
+
+    `keep` names fields whose saved answer stays: a browser that was shut keeps codes for later, and no sentences."""
 
     model_config = ConfigDict(extra="forbid")
     values: dict[str, Any] = Field(max_length=200)
     version: int = Field(ge=0)
+    keep: list[str] = Field(default=[], max_length=200)
 
 
 class PickSent(BaseModel):
@@ -58,14 +61,16 @@ def image_number(case_id: UUID, image_id: UUID, session: SessionDep, actor: Cura
 
 @router.put("/cases/{case_id}/form")
 def case_save_form(request: Request, case_id: UUID, body: FormSent, session: SessionDep, actor: Curator) -> Response:
+    values = body.values | curation.kept_answers(session, actor, case_id, body.keep)
     try:
-        row = curation.save_form(session, actor, case_id, body.values, body.version)
+        row = curation.save_form(session, actor, case_id, values, body.version)
     except curation.WrongAnswers as wrong:
         return JSONResponse({"problems": _problems(request, wrong.problems)}, wrong.status)
     except Conflict as conflict:
-        found = conflict_page(session, actor, case_id, body.values, body.version)
+        found = conflict_page(session, actor, case_id, values, body.version)
         if found["differences"]:
-            return JSONResponse({"version": found["version"]}, conflict.status)
+            mine = found["version"] > 0 and last_saved(session, case_id).user_id == actor.user_id
+            return JSONResponse({"version": found["version"], "mine": mine}, conflict.status)
         return _saved(found["version"], found["entries"])  # the answer to an earlier try of the same save was lost
     return _saved(row.version, row.values)
 

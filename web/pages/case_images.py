@@ -8,15 +8,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from starlette.responses import JSONResponse, Response
 
+from core.errors import Conflict, WrongState
 from core.models.curation import Roi
 from core.models.sitecase import SiteImage
 from core.node import SiteNode
 from core.permissions import Actor, Verb
 from core.queries import case_page
-from core.services import curation, masks, rois, text_answers
+from core.queries.case_conflict import last_saved
+from core.services import masks, rois, text_answers
 from core.services.frame_runs import MOST_FRAMES, frame_run
 from core.services.sent_rois import ChangedRoi, NewRoi
-from web import case_data
+from web import case_data, words
 from web.deps import ActorDep, NodeDep, SessionDep, may
 from web.render import look_of
 
@@ -182,6 +184,16 @@ def case_add_roi(body: RoiSent, session: SessionDep, actor: Curator, image: Imag
 
 
 @router.put("/cases/{case_id}/rois/{roi_id}")
-def case_change_roi(body: RoiChanged, session: SessionDep, actor: Curator, roi: RoiDep) -> Response:
-    saved = curation.change_roi(session, actor, roi.id, body.change(), body.version)
+def case_change_roi(request: Request, body: RoiChanged, session: SessionDep, actor: Curator, roi: RoiDep) -> Response:
+    """409 with the version that is there, where somebody else was first."""
+    try:
+        saved = rois.change_once(session, actor, roi.id, body.change(), body.version)
+    except WrongState:
+        raise
+    except Conflict as conflict:
+        found = last_saved(session, roi.id)
+        theirs = case_data.roi_json(roi, rois.image_of(session, roi))
+        told = {"version": roi.version, "mine": found.user_id == actor.user_id, "by": found.name, "theirs": theirs}
+        at = words.moment(look_of(request).lang, found.at, request.app.state.settings.zone)
+        return _json(told | {"at": at}, conflict.status)
     return _json(case_data.roi_json(saved, rois.image_of(session, saved)))

@@ -16,6 +16,18 @@ if (idle) {
   }, 5000);
 }
 
+// What a case page has not sent yet is kept in this browser for its person alone, and no longer than they are signed in.
+document.addEventListener("submit", (event) => {
+  if (event.target.matches('form[action="/sign-out"]')) forgetDrafts(() => true);
+});
+if (document.body.dataset.person) forgetDrafts((name) => !name.startsWith(`sonobank-drafts:${document.body.dataset.person}:`));
+
+function forgetDrafts(isOld) {
+  try {
+    for (const name of Object.keys(localStorage)) if (name.startsWith("sonobank-drafts:") && isOld(name)) localStorage.removeItem(name);
+  } catch { /* no storage: nothing is kept */ }
+}
+
 // Lists: J and K (or the arrows) move from row to row, Enter opens, X marks. Plain letters act outside text fields only.
 const typing = (target) => target.closest("input:not([type=checkbox]), textarea, select, [contenteditable]");
 addEventListener("keydown", (event) => {

@@ -1,9 +1,10 @@
 // The form of a case: fields that come and go with the answers, saved by itself, with what the server says beside each field.
 "use strict";
 import { asked, holds, isEmpty, whyWrong } from "./case-rules.js";
-import { save } from "./case-save.js";
+import { keepDraft, save } from "./case-save.js";
 
 const WAIT_MS = 1200;
+const LONGEST_MS = 1800; // however long somebody types
 const form = document.getElementById("answers");
 const questions = form ? [...form.querySelectorAll(".q")] : [];
 const path = form?.getAttribute("action").replace(/form-plain$/, "form");
@@ -12,6 +13,7 @@ const orders = new Map(); // the codes of a list in the order in which a person 
 const undo = [];
 let version = Number(form?.dataset.version ?? 0);
 let timer = 0;
+let since = 0;
 let isSending = false;
 let isDirty = false;
 let isBehind = false;
@@ -137,6 +139,7 @@ async function send() {
   }
   isSending = true;
   isDirty = false;
+  since = 0;
   try {
     await deliver();
   } catch (answer) {
@@ -148,10 +151,12 @@ async function send() {
   }
 }
 
+const wrongOf = (values) => new Set(questions.filter((question) => problemOf(question, values)).map((question) => question.dataset.field));
+
 /** The right answers are saved even while another is wrong: that one is left out, and so stays a gap. */
 async function deliver() {
   const values = everything();
-  const wrong = questions.filter((question) => problemOf(question, values)).map((question) => question.dataset.field);
+  const wrong = wrongOf(values);
   refused = {};
   for (let turn = 0; turn < 3; turn += 1) {
     try {
@@ -167,6 +172,7 @@ async function deliver() {
 
 function taken(told) {
   version = told.version;
+  undo.length = 0; // what is saved is taken back by the server
   form.dataset.version = String(version);
   form.elements.version.value = String(version);
   for (const question of questions) follow(question, told.answers?.[question.dataset.field]);
@@ -193,7 +199,9 @@ export async function settle(patience = 3000) {
 
 function later(wait = WAIT_MS) {
   clearTimeout(timer);
-  timer = setTimeout(send, wait);
+  since ||= Date.now();
+  timer = setTimeout(send, Math.max(0, Math.min(wait, since + LONGEST_MS - Date.now())));
+  if (!isBehind) keepDraft("PUT", path, body(wrongOf(everything())));
 }
 
 function changed() {
@@ -214,7 +222,7 @@ export function answer(values) {
   changed();
 }
 
-/** Back to how the form was before the last change. */
+/** Back to how the form was before the last change that is not saved yet; false where there is none. */
 export function takeBackChange() {
   const before = undo.pop();
   if (before === undefined) return false;
@@ -225,6 +233,27 @@ export function takeBackChange() {
   show();
   later(200);
   return true;
+}
+
+/** Show the answers that the server has, as somebody else saved them or this person took them back. */
+function take({ version: newer, answers }) {
+  version = newer;
+  form.dataset.version = form.elements.version.value = String(newer);
+  for (const question of questions) put(question, answers[question.dataset.field]?.value ?? null);
+  last = snapshot();
+  undo.length = 0;
+  isBehind = false;
+  show();
+}
+
+/** Answers that an earlier page had not sent, and that somebody was before: both sides are shown. */
+function left(sent) {
+  for (const question of questions) put(question, sent.values[question.dataset.field] ?? null);
+  last = snapshot();
+  form.elements.version.value = String(sent.version);
+  isDirty = true;
+  show();
+  conflict();
 }
 
 // Two people at one form: the server shows both sides field by field
@@ -308,5 +337,8 @@ if (form && form.dataset.locked === "no") {
   form.addEventListener("focusout", () => { if (isDirty) later(200); });
   form.addEventListener("submit", (event) => { event.preventDefault(); isDirty = true; send(); });
   addEventListener("sonobank:idle", send);
+  addEventListener("sonobank:flush", send);
+  document.addEventListener("sonobank:conflict", (event) => { if (event.detail.path === path && !isSending) left(event.detail.sent); });
+  document.addEventListener("sonobank:form-taken", (event) => take(event.detail));
   addEventListener("pagehide", send);
 }

@@ -4,6 +4,7 @@ import "./case-choice.js";
 import { keepAll } from "./case-defaults.js";
 import { chooseQuick, settle, takeBackChange } from "./case-form.js";
 import { pick, reject, rows } from "./case-picks.js";
+import { step } from "./case-undo.js";
 import "./wall-motion.js";
 
 let visited = null; // the gap that was jumped to last
@@ -122,7 +123,7 @@ addEventListener("keydown", (event) => {
   const isInForm = Boolean(event.target.closest?.("#case-form"));
   const digit = /^(?:Digit|Numpad)([1-9])$/.exec(event.code);
   let isDone = (event.shiftKey ? SHIFTED : PLAIN)[event.code]?.() ?? false;
-  if (event.code === "KeyZ" && !event.shiftKey && isInForm) isDone = takeBackChange();
+  if (event.code === "KeyZ") isDone = (!event.shiftKey && isInForm && takeBackChange()) || (step(event.shiftKey ? "redo" : "undo"), true);
   else if (digit && isInForm) isDone = chooseQuick(Number(digit[1]));
   if (isDone) event.preventDefault();
 }, true);

@@ -45,11 +45,26 @@ async function decide(row, isPicked, why = null) {
 }
 
 function mark(row, isPicked) {
-  row.dataset.picked = isPicked ? "yes" : "no";
+  row.dataset.picked = isPicked === null ? "" : isPicked ? "yes" : "no";
   for (const button of row.querySelectorAll("button[name=picked]")) button.setAttribute("aria-pressed", String(button.value === row.dataset.picked));
   const count = document.getElementById("picks-count");
   if (count) count.textContent = count.dataset.words.replace("{picked}", rows.filter((one) => one.dataset.picked === "yes").length).replace("{total}", rows.length);
 }
+
+/** A decision as the server has it: of somebody else, or taken back. */
+function taken({ imageId, picked, reason, version }) {
+  const row = rowOf(imageId);
+  if (!row) return;
+  row.dataset.version = String(version);
+  const form = row.querySelector("form");
+  if (form) {
+    form.elements.version.value = String(version);
+    if (reason) form.elements.reason.value = reason;
+    mark(row, picked);
+  }
+  document.dispatchEvent(new CustomEvent("sonobank:picked", { detail: { imageId, picked, reason } }));
+}
+document.addEventListener("sonobank:pick-taken", (event) => taken(event.detail));
 
 picks?.addEventListener("submit", (event) => {
   const row = event.target.closest(".pick");

@@ -13,7 +13,7 @@ export class Hand {
     stage.root.addEventListener("pointerdown", (event) => this.#down(event));
     stage.root.addEventListener("pointermove", (event) => this.#move(event));
     stage.root.addEventListener("pointerup", (event) => this.#up(event));
-    stage.root.addEventListener("pointercancel", () => this.#cancel());
+    for (const kind of ["pointercancel", "lostpointercapture"]) stage.root.addEventListener(kind, () => this.#cancel());
     stage.root.addEventListener("contextmenu", (event) => event.preventDefault());
     shapes.layer.addEventListener("focusin", (event) => {
       const { id } = event.target.dataset;
@@ -108,7 +108,8 @@ export class Hand {
   }
 
   #cancel() {
-    if (this.#drag?.isSketch) this.sketch.cancel();
+    if (!this.#drag) return;
+    if (this.#drag.isSketch) this.sketch.cancel();
     this.shapes.preview(null);
     this.#drag = null;
   }

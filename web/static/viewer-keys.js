@@ -16,8 +16,8 @@ const look = (deed) => (viewer) => (viewer.mode === "look" ? deed(viewer) : fals
 const tool = (name) => (viewer) => viewer.tool(name);
 const remove = (viewer) => (viewer.mode === "mask" ? removeArea(viewer) : viewer.nudge.remove());
 
-/** An outline is closed, a vertex added where an edge has the focus, or a shape put in the middle with the tool that is on. */
-const drawn = ({ sketch, nudge }) => sketch.close() || nudge.addVertex(true) || sketch.put();
+/** An outline is closed, a vertex added where an edge has the focus, or, with nothing chosen, a shape put in the middle. */
+const drawn = ({ sketch, nudge, shapes }) => sketch.close() || nudge.addVertex(true) || (!shapes.selected.length && sketch.put());
 
 function removeArea({ boxes, masks }) {
   const item = boxes.items.find((one) => one.key === boxes.selected);
@@ -52,7 +52,6 @@ export const PLAIN = {
   KeyG: inLook((viewer) => viewer.tracks.follow()),
   Comma: look((viewer) => viewer.tracks.jump(-1)),
   Period: look((viewer) => viewer.tracks.jump(1)),
-  KeyZ: once((viewer) => viewer.undo.back()),
   KeyU: inLook((viewer) => { viewer.proposals.next(); }),
   KeyY: inLook((viewer) => { viewer.proposals.accept(); }),
 };
@@ -69,7 +68,6 @@ export const SHIFTED = {
   KeyA: look((viewer) => viewer.tracks.turn(-1)),
   KeyT: inLook((viewer) => viewer.tracks.merge()),
   KeyW: once((viewer) => viewer.look.reset()),
-  KeyZ: once((viewer) => viewer.undo.forth()),
   KeyY: inLook((viewer) => { viewer.proposals.reject(); }),
   Delete: look((viewer) => viewer.tracks.deleteRange()),
   Enter: (viewer, event) => (viewer.mode === "mask" ? once((one) => one.masks.confirmRule())(viewer, event) : viewer.proposals.acceptAll()),

@@ -114,7 +114,7 @@ export class RoiList {
 
   #controls() {
     const { lesions, selected } = this.rois;
-    const chosen = selected ? selected.lesionId : this.#wishLesion ?? this.#recent ?? lesions[0] ?? "new";
+    const chosen = selected?.use === "lesion" ? selected.lesionId : this.#wishLesion ?? this.#recent ?? lesions[0] ?? "new";
     const options = lesions.map((id, index) => make("option", { value: id, text: t("lesion", { n: index + 1 }) }));
     this.lesion.replaceChildren(...options, make("option", { value: "new", text: t("lesion_new") }));
     this.lesion.value = lesions.includes(chosen) ? chosen : "new";
@@ -142,12 +142,13 @@ export class RoiList {
   /** An object was chosen: wishes for the next one are over. */
   turn(roi) {
     this.#wish = this.#wishLesion = null;
-    if (roi) this.#recent = roi.lesionId;
+    if (roi?.use === "lesion") this.#recent = roi.lesionId;
   }
 
   /** The lesion of what is drawn next, null for a new one: what was wished for, else the last one, unless this frame has it. */
   lesionId(kind) {
-    const wish = this.#wishLesion ?? this.rois.selected?.lesionId ?? this.#recent ?? this.rois.lesions[0];
+    const { selected } = this.rois;
+    const wish = this.#wishLesion ?? (selected?.use === "lesion" ? selected.lesionId : null) ?? this.#recent ?? this.rois.lesions[0];
     const isHere = this.rois.all.some((roi) => roi.lesionId === wish && roi.kind === kind && pointsAt(roi, this.rois.frame));
     return !wish || wish === "new" || (isHere && !this.#wishLesion) ? null : wish;
   }

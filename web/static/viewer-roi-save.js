@@ -1,6 +1,6 @@
 // Each change of an ROI on its way to the server: after a short pause, in order, under the version that was seen.
 "use strict";
-import { save } from "./case-save.js";
+import { keepDraft, save } from "./case-save.js";
 import { base } from "./viewer-words.js";
 
 const PAUSE_MS = 400;
@@ -16,7 +16,7 @@ export class Saves {
   /** `told` hears saved(image, roi, answer, isLast) and failed(error). */
   constructor(told) {
     this.told = told;
-    addEventListener("pagehide", () => this.flush());
+    for (const name of ["pagehide", "sonobank:flush"]) addEventListener(name, () => this.flush());
   }
 
   add(image, roi) {
@@ -27,6 +27,7 @@ export class Saves {
     const before = this.#waiting.get(roi.id);
     clearTimeout(before?.timer);
     const since = before?.since ?? performance.now();
+    if (roi.version) keepDraft("PUT", this.#path(roi), { ...bodyOf(roi), version: roi.version });
     const send = () => { this.#waiting.delete(roi.id); return this.#put(image, roi, false); };
     const wait = Math.max(0, Math.min(PAUSE_MS, since + LONGEST_MS - performance.now()));
     this.#waiting.set(roi.id, { since, send, timer: setTimeout(send, wait) });
@@ -44,8 +45,12 @@ export class Saves {
     return Promise.allSettled([...this.#open.values()].flatMap((sends) => [...sends]));
   }
 
+  #path(roi) {
+    return `${base}/rois/${roi.id}`;
+  }
+
   #put(image, roi, deleted) {
-    return this.#send(image, roi, "PUT", `${base}/rois/${roi.id}`, () => ({ ...bodyOf(roi), version: roi.version || 1, deleted }));
+    return this.#send(image, roi, "PUT", this.#path(roi), () => ({ ...bodyOf(roi), version: roi.version || 1, deleted }));
   }
 
   #send(image, roi, method, path, made) {

@@ -11,6 +11,9 @@ const MARGIN = 8;
 const TONES = 8;
 const REST_MS = 200; // after the last step, for what the list says of the frame
 
+/** The lesions of a case in the order of its images: a measure alone is of none. */
+const lesionsOf = (images) => [...new Set(images.flatMap((image) => image.rois.filter((roi) => roi.use === "lesion").map((roi) => roi.lesionId)))];
+
 export class Rois {
   #image = null;
   #frame = 1;
@@ -19,9 +22,10 @@ export class Rois {
   constructor(root, viewer) {
     this.root = root;
     this.viewer = viewer;
-    this.lesions = [...new Set(data.images.flatMap((image) => image.rois.map((roi) => roi.lesionId)))];
+    this.lesions = lesionsOf(data.images);
     this.list = new RoiList(root, this);
     this.saves = new Saves({ saved: (...all) => this.#saved(...all), failed: (error) => this.#failed(error) });
+    document.addEventListener("sonobank:roi-taken", ({ detail }) => this.#taken(detail));
   }
 
   take(image, frame) {
@@ -142,7 +146,7 @@ export class Rois {
   /** A new object that is nowhere yet. */
   make(kind, use, keyframes, given = {}) {
     const box = boxOf({ kind, points: keyframes[0][1] });
-    const lesionId = this.list.lesionId(kind) ?? newId();
+    const lesionId = (use === "lesion" ? this.list.lesionId(kind) : this.lesions.find((id) => id === this.selected?.lesionId)) ?? newId();
     return {
       id: newId(), imageId: this.#image.id, lesionId, label: use === "lesion" ? this.list.classOf(lesionId) : "", margin: MARGIN, ...given,
       kind, use, keyframes, outOfView: given.outOfView ?? [], uncertain: given.uncertain ?? [], frame: keyframes[0][0], ...box, version: 0,
@@ -151,7 +155,7 @@ export class Rois {
 
   add(roi, image = this.#image) {
     image.rois.push(roi);
-    this.number(roi.lesionId);
+    if (roi.use === "lesion") this.number(roi.lesionId);
     this.viewer.shapes.selected = [roi.id];
     this.list.turn(roi);
     this.show();
@@ -211,14 +215,13 @@ export class Rois {
     this.viewer.stage.root.focus({ preventScroll: true });
   }
 
-  /** The objects of each image by its id, as the server has them now; the choice stays where it still is one. */
-  renew(known) {
-    for (const image of data.images) image.rois = known.get(image.id) ?? image.rois;
-    const { shapes } = this.viewer;
-    shapes.selected = shapes.selected.filter((id) => this.all.some((roi) => roi.id === id));
-    this.lesions = [...new Set([...this.lesions, ...data.images.flatMap((image) => image.rois.map((roi) => roi.lesionId))])];
-    if (this.viewer.mode === "look") this.show();
-    for (const image of data.images) document.dispatchEvent(new CustomEvent("sonobank:rois", { detail: { imageId: image.id, rois: image.rois } }));
+  /** An object is as the server has it now: taken back, done again, or saved by somebody else. */
+  #taken({ imageId, roi }) {
+    const { shapes, mode } = this.viewer;
+    if (roi.use === "lesion") this.number(roi.lesionId);
+    if (this.#image?.id !== imageId) return;
+    if (roi.deleted) shapes.selected = shapes.selected.filter((id) => id !== roi.id);
+    if (mode === "look") this.show();
   }
 
   #saved(image, roi, told, isLast) {
@@ -229,7 +232,9 @@ export class Rois {
     document.dispatchEvent(new CustomEvent("sonobank:rois", { detail: { imageId: image.id, rois: image.rois } }));
   }
 
+  /** What somebody else changed first is asked about by case-conflict.js. */
   #failed(error) {
+    if (error.body?.theirs) return;
     this.viewer.say(t(error.status === 409 ? "changed" : error.status === 403 ? "forbidden" : "not_saved"), "stop", true);
   }
 }

@@ -113,6 +113,7 @@ export class Thumbs {
   }
 
   #picked({ imageId, picked }) {
+    if (picked === null) return this.places.get(imageId)?.querySelector(".mark-pick").replaceChildren();
     const word = picked ? "picked" : "rejected";
     const mark = make("span", { class: word, icon: word, title: t(word) }, make("span", { class: "hidden", text: t(word) }));
     this.places.get(imageId)?.querySelector(".mark-pick").replaceChildren(mark);

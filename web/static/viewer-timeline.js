@@ -83,10 +83,11 @@ export class Timeline {
     const { rois, shapes } = this.viewer;
     const { spans, gaps, keys } = strip(roi);
     const isSelected = shapes.selected.includes(roi.id);
-    const number = rois.number(roi.lesionId);
-    const word = roi.use === "lesion" ? labelOf(roi.label) : t(`use_${roi.use}`);
+    const isLesion = roi.use === "lesion";
+    const number = isLesion ? rois.number(roi.lesionId) : "";
+    const word = isLesion ? labelOf(roi.label) : t(`use_${roi.use}`);
     const hidden = gaps.map(([first, last]) => `${first}–${last}`).join(", ");
-    const name = t("strip_name", { lesion: number, label: word, kind: t(`kind_${roi.kind}`), keys: keys.join(", "), gaps: hidden || t("none") });
+    const name = t(isLesion ? "strip_name" : "strip_measure", { lesion: number, label: word, kind: t(`kind_${roi.kind}`), keys: keys.join(", "), gaps: hidden || t("none") });
     const line = svg("svg", { width: this.#width, height: ROW_PX, "aria-hidden": "true", "data-line": roi.id });
     line.append(
       svg("rect", { class: "ground", x: 0, y: 0, width: this.#width, height: ROW_PX }),
@@ -96,7 +97,7 @@ export class Timeline {
     );
     return make("div", { class: `timeline-row tone-${rois.tone(roi)}${isSelected ? " selected" : ""}` },
       make("button", { type: "button", class: "timeline-name", "data-roi": roi.id, "aria-pressed": isSelected ? "true" : "false", "aria-label": name, title: name },
-        make("i", { class: `swatch tone-${rois.tone(roi)}` }), make("span", { text: roi.use === "lesion" ? `${number} ${word}` : word })),
+        make("i", { class: `swatch tone-${rois.tone(roi)}` }), make("span", { text: `${number} ${word}`.trim() })),
       line, make("span", { class: "number quiet", text: t("keyframes", { count: keys.length }) }));
   }
 

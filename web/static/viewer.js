@@ -18,7 +18,6 @@ import { Stage } from "./viewer-stage.js";
 import { Timeline } from "./viewer-timeline.js";
 import { Thumbs } from "./viewer-thumbs.js";
 import { Tracks } from "./viewer-tracks.js";
-import { Undo } from "./viewer-undo.js";
 import { base, data, make, t } from "./viewer-words.js";
 
 const $ = (id) => document.getElementById(id);
@@ -30,8 +29,6 @@ const DEEDS = {
   duplicate: (viewer) => viewer.tracks.duplicate(),
   split: (viewer) => viewer.tracks.split(),
   merge: (viewer) => viewer.tracks.merge(),
-  undo: (viewer) => viewer.undo.back(),
-  redo: (viewer) => viewer.undo.forth(),
 };
 
 class Viewer {
@@ -73,7 +70,6 @@ class Viewer {
     this.rois = new Rois($("rois"), this);
     this.timeline = new Timeline($("timeline"), $("scrubber"), this);
     this.nudge = new Nudge(this);
-    this.undo = new Undo(this);
     this.look = new Look(this.stage, $("look"), $("look-filter"));
     this.sketch = new Sketch(this.stage, {
       get frame() { return viewer.frame; },
@@ -101,7 +97,8 @@ class Viewer {
     this.tool("select");
     const undecided = (image) => this.mode === "mask" && image.mask?.state !== "CONFIRMED" && image.picked !== false;
     const first = data.images.find((image) => image.number === number) ?? data.images.find(undecided) ?? data.images[0];
-    if (first) this.open(first, 1, false);
+    const frame = first?.number === number ? Number(new URLSearchParams(location.search).get("frame")) || 1 : 1;
+    if (first) this.open(first, Math.min(Math.max(1, frame), first.frames), false);
     else this.note(t("no_mask"), "off");
   }
 
@@ -168,6 +165,7 @@ class Viewer {
   #shown(image, frame) {
     this.note("");
     this.rois.at(frame);
+    document.dispatchEvent(new CustomEvent("sonobank:frame", { detail: { frame } }));
     if (this.mode === "mask") this.boxes.render();
     this.masks.seen(image, frame);
     this.thumbs.begin();
@@ -201,6 +199,7 @@ class Viewer {
   use(wanted) {
     const mode = data.isReading ? "look" : wanted; // a reader confirms no mask
     this.mode = mode;
+    document.dispatchEvent(new CustomEvent("sonobank:mode", { detail: { mode } }));
     this.sketch.drop();
     this.boxes.isOn = mode === "mask";
     this.boxes.select(null);

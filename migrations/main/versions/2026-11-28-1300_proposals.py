@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0013proposals"
-down_revision = "0012bank_tracks"
+revision = "0014proposals"
+down_revision = "0013steps"
 branch_labels = None
 depends_on = None
 

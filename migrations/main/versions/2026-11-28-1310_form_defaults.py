@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0014form_defaults"
-down_revision = "0013proposals"
+revision = "0015form_defaults"
+down_revision = "0014proposals"
 branch_labels = None
 depends_on = None
 
