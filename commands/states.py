@@ -7,6 +7,7 @@ from typing import Any, Final
 from core.models.curation import MASK_MOVES
 from core.models.datasets import VERSION_MOVES
 from core.models.devices import RULE_MOVES
+from core.models.reads import READ_MOVES
 from core.models.sitecase import CASE_MOVES
 from core.models.transfer import PACKAGE_MOVES, PARCEL_MOVES
 
@@ -25,6 +26,12 @@ TABLES: Final[tuple[tuple[str, str, str, Moves], ...]] = (
         "core/models/curation.py",
         "A change of the rectangles makes a new mask; the one before is void, and with it what somebody confirmed.",
         MASK_MOVES,
+    ),
+    (
+        "A second reading",
+        "core/models/reads.py",
+        "Until it is handed in, its reader alone sees it, and sees nothing else that was said of the case.",
+        READ_MOVES,
     ),
     (
         "A mask rule of the site",

@@ -86,10 +86,17 @@ def island(page: CasePage, actor: Actor, lang: Language, zone: tzinfo) -> str:
         "mayRegister": may_register(page, actor),
         "maySeePixels": actor.may(Verb.SEE_PIXELS, domain),
         "lang": lang,
+        **words_for(domain, lang),
+    }
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+
+def words_for(domain: str, lang: Language) -> dict[str, Any]:
+    """What the scripts put into the page in words: the classes of the organ, and their own texts."""
+    return {
         "labels": _labels(domain, lang),
         "texts": {key.removeprefix("viewer."): catalogue(lang)[key] for key in _TEXTS},
     }
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
 def may_curate(page: CasePage, actor: Actor) -> bool:
@@ -101,8 +108,8 @@ def may_register(page: CasePage, actor: Actor) -> bool:
     return page.case.state == CaseState.CURATING and actor.may(Verb.REGISTER, page.case.domain)
 
 
-def image_json(one: PageImage, lang: Language, zone: tzinfo) -> dict[str, Any]:
-    image, pick = one.image, one.pick
+def picture_json(image: SiteImage) -> dict[str, Any]:
+    """What is known of a picture by its own header."""
     return {
         "id": str(image.id),
         "number": image.number,
@@ -113,6 +120,12 @@ def image_json(one: PageImage, lang: Language, zone: tzinfo) -> dict[str, Any]:
         "mmPerPx": image.facts.get("mm_per_px"),
         "regions": [_region(region) for region in regions_of(image.facts)],
         "device": " ".join(str(image.facts[name]) for name in _FACTS if image.facts.get(name)),
+    }
+
+
+def image_json(one: PageImage, lang: Language, zone: tzinfo) -> dict[str, Any]:
+    image, pick = one.image, one.pick
+    return picture_json(image) | {
         "picked": pick.picked if pick else None,
         "pickReason": pick.reason if pick else None,
         "pickVersion": pick.version if pick else 0,

@@ -2,7 +2,21 @@
 
 from sqlmodel import SQLModel
 
-from core.models import archive, audit, bank, curation, datasets, devices, filters, people, schedule, sitecase, transfer
+from core.models import (
+    archive,
+    audit,
+    bank,
+    curation,
+    datasets,
+    devices,
+    filters,
+    people,
+    progress,
+    reads,
+    schedule,
+    sitecase,
+    transfer,
+)
 
 metadata = SQLModel.metadata
 
@@ -16,6 +30,8 @@ __all__ = [
     "filters",
     "metadata",
     "people",
+    "progress",
+    "reads",
     "schedule",
     "sitecase",
     "transfer",

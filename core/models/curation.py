@@ -64,7 +64,7 @@ class Roi(SQLModel, table=True):
 class Edit(SQLModel, table=True):
     """One saved version of one object; the history that undo, diff and restore read."""
 
-    __table_args__ = (UniqueConstraint("kind", "object_id", "version"),)
+    __table_args__ = (UniqueConstraint("kind", "object_id", "version"), Index("ix_edit_by_at", "by", "at"))
     id: UUID = Field(default_factory=uuid7, primary_key=True)
     kind: str = Field(max_length=16)
     object_id: UUID

@@ -50,14 +50,17 @@ def editable_image(session: Session, actor: Actor, image_id: UUID) -> SiteImage:
     return image
 
 
-def _save(session: Session, actor: Actor, kind: str, object_id: UUID, version: int, body: dict[str, Any]) -> None:
+def keep_version(
+    session: Session, actor: Actor, kind: str, object_id: UUID, version: int, body: dict[str, Any]
+) -> None:
+    """One saved version of one object, for its history and the audit."""
     if actor.user_id is None:
         raise NotFound
     session.add(Edit(kind=kind, object_id=object_id, version=version, body=body, by=actor.user_id))
     audit.record(session, actor, f"{kind}.save", object_id, version=version)
 
 
-def _expect(known: int, claimed: int) -> int:
+def next_version(known: int, claimed: int) -> int:
     """The next version, if the editor saw the present one. Raises Conflict."""
     if known != claimed:
         raise Conflict(f"Someone else saved version {known} meanwhile; load it and decide.")
@@ -70,10 +73,10 @@ def pick(session: Session, actor: Actor, image_id: UUID, picked: bool, reason: s
     if not picked and reason not in REJECT_REASONS:
         raise Malformed(f"A rejected image needs one of the reasons {', '.join(sorted(REJECT_REASONS))}.")
     row = session.get(Pick, image.id) or Pick(image_id=image.id, picked=picked, version=0)
-    row.version = _expect(row.version, version)
+    row.version = next_version(row.version, version)
     row.picked, row.reason = picked, None if picked else reason
     session.add(row)
-    _save(session, actor, "pick", image.id, row.version, {"picked": picked, "reason": row.reason})
+    keep_version(session, actor, "pick", image.id, row.version, {"picked": picked, "reason": row.reason})
     return row
 
 
@@ -108,11 +111,21 @@ def save_form(session: Session, actor: Actor, case_id: UUID, values: Mapping[str
     if problems:
         raise WrongAnswers(problems)
     row = session.get(Form, case.id) or Form(case_id=case.id, version=0)
-    row.version = _expect(row.version, version)
-    row.values = filled(session, case, clean)
+    row.version = next_version(row.version, version)
+    row.values = keep_settled(row.values, filled(session, case, clean))
     session.add(row)
-    _save(session, actor, "form", case.id, row.version, row.values)
+    keep_version(session, actor, "form", case.id, row.version, row.values)
     return row
+
+
+def keep_settled(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """What second readings settled keeps saying so, as long as nobody answers otherwise."""
+    kept = {
+        code: entry
+        for code, entry in before.items()
+        if entry["source"] == "adjudicated" and after.get(code, {}).get("value") == entry["value"]
+    }
+    return {**after, **kept}
 
 
 def filled(session: Session, case: SiteCase, manual: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,15 +167,20 @@ def check_box(image: SiteImage, frame: int, x: float, y: float, width: float, he
         raise Malformed(f"The box must lie inside the image of {image.columns} x {image.rows} pixels.")
 
 
+def check_roi(session: Session, image: SiteImage, roi: Roi) -> None:
+    """Raise Malformed unless the ROI lies inside the image and its class is one of the organ's."""
+    check_box(image, roi.frame, roi.x, roi.y, roi.width, roi.height)
+    _check_label(session, image, roi.label)
+
+
 def add_roi(session: Session, actor: Actor, image_id: UUID, given: Roi) -> Roi:
     """A new tight box. `given` carries frame (from 1), x, y, width, height, margin in pixels, label and lesion id."""
     image = editable_image(session, actor, image_id)
-    check_box(image, given.frame, given.x, given.y, given.width, given.height)
-    _check_label(session, image, given.label)
+    check_roi(session, image, given)
     given.image_id, given.version = image.id, 1
     session.add(given)
     session.flush()
-    _save(session, actor, "roi", given.id, 1, roi_body(given))
+    keep_version(session, actor, "roi", given.id, 1, roi_body(given))
     return given
 
 
@@ -172,13 +190,12 @@ def change_roi(session: Session, actor: Actor, roi_id: UUID, change: Mapping[str
     if roi is None:
         raise NotFound
     image = editable_image(session, actor, roi.image_id)
-    roi.version = _expect(roi.version, version)
+    roi.version = next_version(roi.version, version)
     for name, value in change.items():
         setattr(roi, name, value)
-    check_box(image, roi.frame, roi.x, roi.y, roi.width, roi.height)
-    _check_label(session, image, roi.label)
+    check_roi(session, image, roi)
     session.add(roi)
-    _save(session, actor, "roi", roi.id, roi.version, roi_body(roi))
+    keep_version(session, actor, "roi", roi.id, roi.version, roi_body(roi))
     return roi
 
 

@@ -213,6 +213,13 @@ def _rendered(
 ) -> tuple[bytes, ImageMask]:
     image, case = queries.readable_image(session, actor, image_id)
     check(actor, Verb.SEE_PIXELS, case.domain)
+    return render(node, session, actor, image, frame, width)
+
+
+def render(
+    node: SiteNode, session: Session, actor: Actor, image: SiteImage, frame: int, width: int | None = None
+) -> tuple[bytes, ImageMask]:
+    """(PNG of one frame decoded from the candidate, its mask), for who was found to be allowed to see this image."""
     mask = queries.current_mask(session, image.id)
     if mask is None or mask.digest is None or actor.user_id is None:
         raise WrongState(mask.hold if mask and mask.hold else "The candidate is not ready yet.")

@@ -10,6 +10,7 @@ from commands.states import DOCUMENT, TABLES, Moves, diagram
 from core.models.curation import MASK_MOVES, MaskState
 from core.models.datasets import VERSION_MOVES, VersionState
 from core.models.devices import RULE_MOVES, RuleState
+from core.models.reads import HANDED_IN, OPEN, READ_MOVES, ReadState
 from core.models.sitecase import CASE_MOVES, CaseState
 from core.models.transfer import PACKAGE_MOVES, PARCEL_MOVES, PackageState, ParcelState
 
@@ -17,6 +18,7 @@ FINAL: dict[type[StrEnum], set[StrEnum]] = {
     CaseState: {CaseState.WITHDRAWN},
     MaskState: {MaskState.VOID},
     RuleState: {RuleState.RETIRED},
+    ReadState: {ReadState.ADJUDICATED, ReadState.CANCELLED},
     PackageState: {
         PackageState.QUARANTINED, PackageState.REPLICATED, PackageState.TAKEN_BACK, PackageState.HELD,
     },
@@ -27,6 +29,7 @@ BEGINS: dict[type[StrEnum], set[StrEnum]] = {
     CaseState: {CaseState.FLAGGED, CaseState.DEFERRED, CaseState.QUEUED},
     MaskState: {MaskState.PROPOSED},
     RuleState: {RuleState.DRAFT},
+    ReadState: {ReadState.ASSIGNED},
     PackageState: {PackageState.BUILDING},
     ParcelState: {ParcelState.RECEIVING},
     VersionState: {VersionState.BUILDING},
@@ -35,6 +38,7 @@ MOVES: dict[type[StrEnum], Moves] = {
     CaseState: CASE_MOVES,
     MaskState: MASK_MOVES,
     RuleState: RULE_MOVES,
+    ReadState: READ_MOVES,
     PackageState: PACKAGE_MOVES,
     ParcelState: PARCEL_MOVES,
     VersionState: VERSION_MOVES,
@@ -79,6 +83,12 @@ def test_every_case_can_be_withdrawn() -> None:
 
 def test_a_void_mask_never_lives_again() -> None:
     assert all(MaskState.PROPOSED not in targets for targets in MASK_MOVES.values())
+
+
+def test_a_reading_that_was_handed_in_never_opens_again() -> None:
+    for state in HANDED_IN:
+        assert not reached(READ_MOVES, {state}) & OPEN
+    assert set(ReadState) - OPEN - HANDED_IN == {ReadState.CANCELLED}
 
 
 @given(st.data())

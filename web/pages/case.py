@@ -38,6 +38,7 @@ def case_viewer(
         "form": form_page(session, actor, found.case),
         "may_curate": case_data.may_curate(found, actor),
         "may_register": case_data.may_register(found, actor),
+        "may_assign": actor.may(Verb.ASSIGN, found.case.domain),
         "may_see_pixels": actor.may(Verb.SEE_PIXELS, found.case.domain),
         "island": case_data.island(found, actor, look_of(request).lang, request.app.state.settings.zone),
     }

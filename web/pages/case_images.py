@@ -94,7 +94,7 @@ Looker = Annotated[Actor, may(Verb.SEE_PIXELS)]
 Curator = Annotated[Actor, may(Verb.CURATE)]
 
 
-def _picture(png: bytes, digest: str) -> Response:
+def picture_answer(png: bytes, digest: str) -> Response:
     return Response(png, media_type=_PNG, headers={"Cache-Control": "no-store", "Sonobank-Digest": digest})
 
 
@@ -110,13 +110,13 @@ def _mask(request: Request, session: SessionDep, actor: Actor, image: SiteImage)
 @router.get(_PICTURE + "/thumb")
 def case_thumb(node: SiteDep, session: SessionDep, actor: Looker, image: ImageDep) -> Response:
     """The first frame of the candidate, small; it counts for nothing when the mask is confirmed."""
-    return _picture(*masks.preview(node, session, actor, image.id, 1, THUMB_PX))
+    return picture_answer(*masks.preview(node, session, actor, image.id, 1, THUMB_PX))
 
 
 @router.get(_PICTURE + "/frames/{frame}")
 def case_frame(frame: int, node: SiteDep, session: SessionDep, actor: Looker, image: ImageDep) -> Response:
     """One frame of the candidate. The page says by itself which frames were on the screen: it fetches ahead."""
-    return _picture(*masks.preview(node, session, actor, image.id, frame))
+    return picture_answer(*masks.preview(node, session, actor, image.id, frame))
 
 
 @router.get(_PICTURE + "/mask")

@@ -1,7 +1,7 @@
 // ROIs: the list beside the picture, their class and lesion, and each change saved under the version that was seen.
 "use strict";
 import { save } from "./case-save.js";
-import { data, figure, labelOf, make, newId, t } from "./viewer-words.js";
+import { base, data, figure, labelOf, make, newId, t } from "./viewer-words.js";
 
 const MARGIN = 8;
 const PAUSE_MS = 400;
@@ -126,7 +126,7 @@ export class Rois {
     this.viewer.boxes.selected = roi.id;
     this.show();
     this.viewer.boxes.select(roi.id, true);
-    this.#send(image, roi, "POST", `/cases/${data.caseId}/images/${image.id}/rois`, () => body(roi));
+    this.#send(image, roi, "POST", `${base}/images/${image.id}/rois`, () => body(roi));
   }
 
   change(roi) {
@@ -182,7 +182,7 @@ export class Rois {
   }
 
   #update(image, roi, deleted = false) {
-    this.#send(image, roi, "PUT", `/cases/${data.caseId}/rois/${roi.id}`, () => ({ ...body(roi), version: roi.version || 1, deleted }));
+    this.#send(image, roi, "PUT", `${base}/rois/${roi.id}`, () => ({ ...body(roi), version: roi.version || 1, deleted }));
   }
 
   async #send(image, roi, method, path, made) {

@@ -8,7 +8,7 @@ import { Original } from "./viewer-original.js";
 import { Rois } from "./viewer-roi.js";
 import { Stage } from "./viewer-stage.js";
 import { Thumbs } from "./viewer-thumbs.js";
-import { data, make, t } from "./viewer-words.js";
+import { base, data, make, t } from "./viewer-words.js";
 
 const $ = (id) => document.getElementById(id);
 const SAID_MS = 6000;
@@ -20,7 +20,7 @@ class Viewer {
 
   constructor() {
     this.stage = new Stage($("stage"), () => this.boxes?.render());
-    this.frames = new Frames((image, frame) => `/cases/${data.caseId}/images/${image.id}/frames/${frame}`, (image) => this.masks.refresh(image));
+    this.frames = new Frames((image, frame) => `${base}/images/${image.id}/frames/${frame}`, (image) => this.masks.refresh(image));
     this.cine = new Cine($("cine"), this.frames, this.stage, {
       shown: (image, frame) => this.#shown(image, frame),
       failed: () => this.note(t("frame_failed"), "stop"),
@@ -132,7 +132,8 @@ class Viewer {
 
   // Modes, tools and words
 
-  use(mode) {
+  use(wanted) {
+    const mode = data.isReading ? "look" : wanted; // a reader confirms no mask
     this.mode = mode;
     this.boxes.select(null);
     $("rois").hidden = mode === "mask";
