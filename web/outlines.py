@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.models.curation import Roi
 from core.queries.adjudication import Side, points_on
 
 
@@ -17,7 +16,6 @@ class Outline:
     is_closed: bool
     x: float
     y: float
-    label: str
 
 
 def outlines(sides: Sequence[Side], image_id: object, frame: int) -> list[Outline]:
@@ -25,15 +23,14 @@ def outlines(sides: Sequence[Side], image_id: object, frame: int) -> list[Outlin
     found = []
     for place, side in enumerate(sides):
         for roi in side.rois:
-            points = points_on(roi, frame) if roi.image_id == image_id else None
-            if points:
-                found.append(_outline(place, side.letter, roi, points))
+            drawn = points_on(roi, frame) if roi.image_id == image_id else None
+            if drawn:
+                found.append(_outline(place, side.letter, *drawn))
     return found
 
 
-def _outline(place: int, letter: str, roi: Roi, points: Sequence[tuple[float, float]]) -> Outline:
+def _outline(place: int, letter: str, points: Sequence[tuple[float, float]], is_closed: bool) -> Outline:
     # Letters stand on different corners, so that outlines that lie on each other can still be told apart.
-    corner = [min(points, key=lambda p: p[0] + p[1]), max(points, key=lambda p: p[0] - p[1]),
-              max(points, key=lambda p: p[0] + p[1]), min(points, key=lambda p: p[0] - p[1])][place % 4]  # fmt: skip
-    written = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return Outline(place, letter, written, len(points) > 2, corner[0], corner[1], roi.label)
+    ways = ((-1, -1), (1, -1), (1, 1), (-1, 1))[place % 4]
+    x, y = max(points, key=lambda point: point[0] * ways[0] + point[1] * ways[1])
+    return Outline(place, letter, " ".join(f"{px:.1f},{py:.1f}" for px, py in points), is_closed, x, y)

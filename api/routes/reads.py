@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 from typing import Annotated, Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from fastapi import APIRouter, Response
 from pydantic import Field
@@ -87,15 +87,12 @@ def save_reading(read_id: UUID, body: FormIn, session: SessionDep, actor: Reader
 
 @router.post("/reads/{read_id}/images/{image_id}/rois", status_code=201)
 def add_reading_roi(read_id: UUID, image_id: UUID, body: RoiIn, session: SessionDep, actor: Reader) -> ReadRoiOut:
-    given = Roi(**body.model_dump(exclude={"lesion_id"}), image_id=image_id, lesion_id=body.lesion_id or uuid4())
-    return _roi(reads.add_roi(session, actor, read_id, image_id, given))
+    return _roi(reads.add_roi(session, actor, read_id, image_id, body.made(image_id)))
 
 
 @router.put("/reads/{read_id}/rois/{roi_id}")
 def change_reading_roi(read_id: UUID, roi_id: UUID, body: RoiChange, session: SessionDep, actor: Reader) -> ReadRoiOut:
-    change = body.model_dump(exclude={"version", "lesion_id"})
-    change |= {"lesion_id": body.lesion_id} if body.lesion_id else {}
-    return _roi(reads.change_roi(session, actor, read_id, roi_id, change, body.version))
+    return _roi(reads.change_roi(session, actor, read_id, roi_id, body.change(), body.version))
 
 
 @router.get(

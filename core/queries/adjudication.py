@@ -9,6 +9,8 @@ from uuid import UUID
 
 from sqlmodel import Session
 
+from core.curation.shapes import CLOSED, Point, outline
+from core.curation.tracks import interpolate
 from core.models.curation import Roi
 from core.models.reads import ReadState
 from core.models.sitecase import CaseState, SiteCase, SiteImage
@@ -19,6 +21,7 @@ from core.queries.case_conflict import plain_values
 from core.queries.case_words import words_of
 from core.queries.reads import Assignment, HandedIn
 from core.services import curation
+from core.services.drawing import track_of
 from core.vocabulary import domain as vocabulary
 from core.vocabulary.schema import FieldSpec, Label, Option
 
@@ -164,12 +167,12 @@ def _images(session: Session, case: SiteCase, sides: Sequence[Side]) -> tuple[Im
 
 def frames_of(roi: Roi) -> list[int]:
     """The frames on which a person placed the ROI."""
-    return [roi.frame]
+    return track_of(roi).frames
 
 
-def points_on(roi: Roi, frame: int) -> list[tuple[float, float]] | None:
-    """The outline of an ROI on a frame, in pixels of the stored frame; None where it is not."""
-    if roi.frame != frame:
+def points_on(roi: Roi, frame: int) -> tuple[tuple[Point, ...], bool] | None:
+    """(outline in pixels of the stored frame, whether it is closed) on a frame; None where the ROI is not."""
+    shape = interpolate(track_of(roi), frame)
+    if shape is None:
         return None
-    right, bottom = roi.x + roi.width, roi.y + roi.height
-    return [(roi.x, roi.y), (right, roi.y), (right, bottom), (roi.x, bottom)]
+    return (outline(shape), True) if shape.kind in CLOSED else (shape.points, False)

@@ -15,7 +15,7 @@ from core.models.sitecase import CaseState, SiteCase
 from core.permissions import Actor, Verb
 from core.queries import cases as case_queries
 from core.queries import reads as queries
-from core.services import curation, reads
+from core.services import curation, drawing, reads
 from core.services.cases import locked_for
 from core.vocabulary import domain as vocabulary
 
@@ -94,7 +94,7 @@ def _take_over(session: Session, actor: Actor, case: SiteCase, image_id: UUID, r
     for roi in queries.rois_of(session, read_id):
         if roi.image_id == image.id:
             copy = Roi(**roi.model_dump(exclude={"id", "version"}) | {"id": uuid4(), "version": 1})
-            curation.check_roi(session, image, copy)
+            drawing.settle(image, case.domain, copy)
             session.add(copy)
             session.flush()
             body = curation.roi_body(copy) | {"source": ADJUDICATED, "read_id": str(read_id)}

@@ -19,7 +19,7 @@ from core.permissions import Actor, Verb, check
 from core.queries import cases as case_queries
 from core.queries import reads as queries
 from core.queries.reads import READABLE
-from core.services import curation, masks
+from core.services import curation, drawing, masks
 from core.services.cases import locked_for
 from core.vocabulary import domain as vocabulary
 
@@ -135,7 +135,7 @@ def add_roi(session: Session, actor: Actor, read_id: UUID, image_id: UUID, given
             raise NotFound
         return queries.roi_of(known)
     given.image_id = image.id
-    curation.check_roi(session, image, given)
+    drawing.settle(image, case.domain, given)
     row = ReadRoi(id=given.id, read_id=read.id, image_id=image.id, body=_body(given))
     session.add(row)
     session.flush()
@@ -154,9 +154,8 @@ def change_roi(
     image = queries.picture_in(session, read, case, row.image_id)
     row.version = curation.next_version(row.version, version)
     roi = queries.roi_of(row)
-    for name, value in change.items():
-        setattr(roi, name, value)
-    curation.check_roi(session, image, roi)
+    drawing.changed(roi, change)
+    drawing.settle(image, case.domain, roi)
     row.body, row.deleted = _body(roi), roi.deleted
     session.add(row)
     curation.keep_version(session, actor, "read-roi", row.id, row.version, row.body | {"deleted": row.deleted})

@@ -1,6 +1,6 @@
 """A person's second readings: the list, the page on which one is made, and what that page's scripts save."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Request
@@ -138,14 +138,14 @@ def read_mask(read_id: UUID, image_id: UUID, session: SessionDep, actor: Reader)
 
 @router.post(_PICTURE + "/rois")
 def read_add_roi(read_id: UUID, image_id: UUID, body: RoiSent, session: SessionDep, actor: Reader) -> Response:
-    given = Roi(**body.model_dump(), image_id=image_id)
-    return _roi(session, actor, read_id, reads.add_roi(session, actor, read_id, image_id, given), 201)
+    added = reads.add_roi(session, actor, read_id, image_id, body.made(image_id))
+    return _roi(session, actor, read_id, added, 201)
 
 
 @router.put("/reads/{read_id}/rois/{roi_id}")
 def read_change_roi(read_id: UUID, roi_id: UUID, body: RoiChanged, session: SessionDep, actor: Reader) -> Response:
-    change: dict[str, Any] = body.model_dump(exclude={"id", "version"})
-    return _roi(session, actor, read_id, reads.change_roi(session, actor, read_id, roi_id, change, body.version))
+    changed = reads.change_roi(session, actor, read_id, roi_id, body.change(), body.version)
+    return _roi(session, actor, read_id, changed)
 
 
 def _roi(session: Session, actor: Actor, read_id: UUID, roi: Roi, status: int = 200) -> Response:
