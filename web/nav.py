@@ -33,6 +33,7 @@ MENUS: Final[dict[str, tuple[tuple[str, tuple[Entry, ...]], ...]]] = {
             "work",
             (
                 _HOME,
+                Entry("my", "/my", "chart-column", (_V.SEE_CASES,)),
                 Entry("worklist", "/worklist", "list-checks", (_V.SEE_CASES,)),
                 Entry("reads", "/reads", "book-open", (_V.READ, _V.ASSIGN)),
                 Entry("flag", "/flag", "flag", (_V.FLAG,)),

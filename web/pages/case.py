@@ -9,8 +9,10 @@ from starlette.responses import Response
 from core.permissions import Actor, Verb
 from core.queries.case_form import form_page
 from core.queries.case_page import case_page
+from core.queries.progress import wait_of
 from web import case_data
 from web.deps import SessionDep, may
+from web.pages.my import WAIT_WORDS
 from web.render import look_of, page
 
 router = APIRouter(include_in_schema=False)
@@ -39,6 +41,8 @@ def case_viewer(
         "may_curate": case_data.may_curate(found, actor),
         "may_register": case_data.may_register(found, actor),
         "may_assign": actor.may(Verb.ASSIGN, found.case.domain),
+        "wait": wait_of(session, found.case.id),
+        "wait_words": WAIT_WORDS,
         "may_see_pixels": actor.may(Verb.SEE_PIXELS, found.case.domain),
         "island": case_data.island(found, actor, look_of(request).lang, request.app.state.settings.zone),
     }
