@@ -38,6 +38,7 @@ VERBS: Final[dict[str, str]] = {
     "case.purge": "verb.case.purge",
     "case.wait": "verb.case.wait",
     "case.wait-over": "verb.case.wait-over",
+    "agreement.export": "verb.agreement.export",
     "targets.set": "verb.targets.set",
     "case.adjudicated": "verb.case.adjudicated",
     "case.replicated": "verb.case.replicated",
