@@ -16,7 +16,7 @@ from core.models.bank import BankCase, BankImage, BankRoi, RecordVersion, Site
 from core.models.curation import ImageMask, MaskState, Pick, Roi
 from core.models.datasets import Dataset, DatasetFile, DatasetVersion, VersionState
 from core.models.people import ApiToken, Role, User
-from core.models.reads import Read, ReadState
+from core.models.reads import Read, ReadState, ReviewComment
 from core.models.sitecase import CaseState, ImageState, SiteCase, SiteImage
 from core.models.transfer import Package, PackageState, Parcel, ParcelState, SignedMessage
 from core.package import signing
@@ -59,6 +59,7 @@ class Things:
     roi_id: UUID
     package_id: UUID
     read_id: UUID
+    comment_id: UUID
 
     def fill(self, path: str) -> str:
         for name, value in vars(self).items():
@@ -82,12 +83,13 @@ def make_things(served: Served, domain: str, by: UUID) -> Things:
         session.add_all([roi, mask, package, Pick(image_id=image.id, picked=True), reader])
         session.flush()
         read = Read(case_id=case.id, reader_id=reader.id, assigned_by=by, state=ReadState.ASSIGNED)
-        session.add(read)
-    return Things(case.id, image.id, roi.id, package.id, read.id)
+        comment = ReviewComment(case_id=case.id, by=by)
+        session.add_all([read, comment])
+    return Things(case.id, image.id, roi.id, package.id, read.id, comment.id)
 
 
 def unknown() -> Things:
-    return Things(uuid4(), uuid4(), uuid4(), uuid4(), uuid4())
+    return Things(*(uuid4() for _ in range(6)))
 
 
 def same_404(theirs: Response, nobodys: Response) -> None:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from core.permissions import Actor, Verb
 from core.queries.case_form import form_page
 from core.queries.case_page import case_page
+from core.queries.comments import open_count
 from core.queries.progress import wait_of
 from web import case_data
 from web.deps import SessionDep, may
@@ -41,6 +42,8 @@ def case_viewer(
         "may_curate": case_data.may_curate(found, actor),
         "may_register": case_data.may_register(found, actor),
         "may_assign": actor.may(Verb.ASSIGN, found.case.domain),
+        "may_comment": actor.may(Verb.CURATE, found.case.domain) or actor.may(Verb.REGISTER, found.case.domain),
+        "comments": open_count(session, found.case.id),
         "wait": wait_of(session, found.case.id),
         "wait_words": WAIT_WORDS,
         "may_see_pixels": actor.may(Verb.SEE_PIXELS, found.case.domain),
