@@ -163,7 +163,7 @@ def _organ(session: Session, actor: Actor, domain: str, targets: dict[str, int])
     mine = readable_cases(actor).where(SiteCase.state == CaseState.REGISTERED, SiteCase.domain == domain).subquery()
     answer = col(Form.values)[organ.derivation.source]["value"].astext
     counted = columns(answer, func.count()).select_from(mine).outerjoin(Form, col(Form.case_id) == mine.c.id)
-    found: dict[str | None, int] = dict(session.execute(counted.group_by(answer)).tuples())
+    found: dict[str | None, int] = {row[0]: row[1] for row in session.execute(counted.group_by(answer))}
     labels = {option.code: option.label for option in organ.options[organ.derivation.source]}
     shown = [code for code in labels if code in found or code in targets]
     lines = tuple(Count(code, labels[code], found.get(code, 0), targets.get(code)) for code in shown)

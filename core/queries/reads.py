@@ -97,6 +97,14 @@ def own_read(session: Session, actor: Actor, read_id: UUID) -> tuple[Read, SiteC
     return read, case
 
 
+def blind_read(session: Session, actor: Actor, case_id: UUID) -> UUID | None:
+    """The reading of this case that this person has still to hand in: as long as there is one, it is all they see."""
+    open_one = select(Read.id).where(
+        Read.case_id == case_id, Read.reader_id == actor.user_id, col(Read.state).in_(OPEN)
+    )
+    return session.exec(open_one).first()
+
+
 def read_page(session: Session, actor: Actor, read_id: UUID) -> ReadPage:
     """Raises NotFound for a reading that is not this person's."""
     read, case = own_read(session, actor, read_id)

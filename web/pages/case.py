@@ -11,10 +11,11 @@ from core.queries.case_form import form_page
 from core.queries.case_page import case_page
 from core.queries.comments import open_count
 from core.queries.progress import wait_of
+from core.queries.reads import blind_read
 from web import case_data
 from web.deps import SessionDep, may
 from web.pages.my import WAIT_WORDS
-from web.render import look_of, page
+from web.render import look_of, page, redirect
 
 router = APIRouter(include_in_schema=False)
 ROLES: Final = ("site",)
@@ -28,6 +29,8 @@ def case_viewer(
     actor: Annotated[Actor, may(Verb.SEE_CASES)],
     image: Annotated[int, Query(ge=1, description="number of the image that is shown where scripts are off")] = 1,
 ) -> Response:
+    if (mine := blind_read(session, actor, case_id)) is not None and actor.may(Verb.READ):
+        return redirect(request, f"/reads/{mine}")
     found = case_page(session, actor, case_id)
     usable = [one for one in found.images if one.is_usable]
     chosen = next((one for one in usable if one.image.number == image), usable[0] if usable else None)
