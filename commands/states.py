@@ -8,6 +8,7 @@ from core.models.curation import MASK_MOVES
 from core.models.datasets import VERSION_MOVES
 from core.models.devices import RULE_MOVES
 from core.models.proposals import PROPOSAL_MOVES
+from core.models.reads import READ_MOVES
 from core.models.sitecase import CASE_MOVES
 from core.models.transfer import PACKAGE_MOVES, PARCEL_MOVES
 
@@ -32,6 +33,12 @@ TABLES: Final[tuple[tuple[str, str, str, Moves], ...]] = (
         "core/models/proposals.py",
         "Nothing that a model proposes is an ROI until a person says so; what was rejected is kept, as a hard negative.",
         PROPOSAL_MOVES,
+    ),
+    (
+        "A second reading",
+        "core/models/reads.py",
+        "Until it is handed in, its reader alone sees it, and sees nothing else that was said of the case.",
+        READ_MOVES,
     ),
     (
         "A mask rule of the site",

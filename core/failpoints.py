@@ -50,6 +50,13 @@ _OTHER: Final = """
     web.reset_totp web.revoke_own_token web.search_people web.set_grants web.sign_in_code web.sign_in_code_page
     api.device_rules api.import_device_rules mask.again web.device_picture web.next_mask_case web.rule_create
     web.rule_new_page web.rule_page web.rule_publish web.rule_queue_page web.rule_retire web.rule_save web.rule_trial_page
+    api.add_reading_roi api.assign_reads api.cancel_read api.change_reading_roi api.own_reading api.own_reads
+    api.reading_frame api.readings_of_case api.save_reading api.submit_reading web.case_assign_reads
+    web.case_cancel_read web.case_reads web.case_settle_reads web.read_add_roi web.read_change_roi web.read_frame web.read_frames
+    web.read_mask web.read_save_form web.read_save_form_plain web.read_submit web.read_thumb web.read_viewer
+    web.reads_page web.my_page web.my_mail web.targets_page web.set_targets web.case_wait web.case_end_wait
+    vault.remark vault.remarks web.case_comments web.case_add_comment web.case_resolve_comment web.case_reopen_comment
+    web.agreement_page web.agreement_csv web.agreement_json remind.claim remind.failed
     web.devices_page web.retry_transfer web.transfer_page web.transfers_csv web.transfers_page
     web.schedule_page web.schedule_retry web.schedule_cancel web.schedule_edit web.save_window web.delete_window
     web.save_caps web.save_holiday web.remove_holiday web.peers_page web.try_peer web.opt_outs_page

@@ -18,6 +18,8 @@ class Verb(StrEnum):
     SEE_PIXELS = "pixels:read"
     CURATE = "cases:curate"
     REGISTER = "cases:register"
+    READ = "reads"
+    ASSIGN = "reads:assign"
     OPT_OUT = "opt-outs"
     DEVICE_RULES = "device-rules"
     PEERS = "peers"
@@ -41,6 +43,9 @@ ROLES: Final[dict[Verb, frozenset[Role]]] = {
     Verb.SEE_PIXELS: frozenset({_R.CUR, _R.REG}),
     Verb.CURATE: frozenset({_R.CUR}),
     Verb.REGISTER: frozenset({_R.REG}),
+    Verb.READ: frozenset({_R.CUR, _R.REG}),
+    # Who assigns second readings also settles them, sees how far readers agree, and sets the site's targets.
+    Verb.ASSIGN: frozenset({_R.REG}),
     Verb.OPT_OUT: frozenset({_R.PTDESK}),
     # The site's own investigator answers for privacy. The verb itself shows the pictures of the devices that a rule is made
     # for, and each is an audit event; no case page opens by it.

@@ -128,6 +128,13 @@ class Settings(BaseSettings):
     ethics_number: str | None = Field(default=None, max_length=64)
     ethics_until: str | None = Field(default=None, pattern=r"^\d{4}-\d{2}-\d{2}$")
 
+    smtp_host: str | None = None
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_user: str | None = None
+    smtp_password_file: Path | None = None
+    smtp_from: str | None = Field(default=None, pattern=r"^[^\s@]+@[^\s@]+$", max_length=254)
+
     least_free_mb: int = Field(default=1024, ge=16)
     stalled_seconds: float = Field(default=20, ge=1, le=600)
     worker_concurrency: int = Field(default=2, ge=1, le=64)
@@ -191,6 +198,10 @@ class Settings(BaseSettings):
             )
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
             raise ValueError("SONOBANK_TLS_CERT_FILE and SONOBANK_TLS_KEY_FILE come together, or neither")
+        if (self.smtp_host is None) != (self.smtp_from is None):
+            raise ValueError("SONOBANK_SMTP_HOST and SONOBANK_SMTP_FROM are set together, or neither")
+        if self.smtp_host and self.smtp_security == "none" and self.smtp_host not in _LOOPBACK:
+            raise ValueError("SONOBANK_SMTP_SECURITY=none is for a mail server on this machine only")
         if self.demo and self.host not in _LOOPBACK:
             raise ValueError("a demo node serves this machine only: leave SONOBANK_HOST at 127.0.0.1")
         return self

@@ -143,10 +143,17 @@ def island(page: CasePage, actor: Actor, lang: Language, zone: tzinfo, live: Map
         "proposes": page.case.state == CaseState.CURATING,
         "lang": lang,
         **live,
+        **words_for(domain, lang),
+    }
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+
+def words_for(domain: str, lang: Language) -> dict[str, Any]:
+    """What the scripts put into the page in words: the classes of the organ, and their own texts."""
+    return {
         "labels": _labels(domain, lang),
         "texts": {key.removeprefix("viewer."): catalogue(lang)[key] for key in (*_TEXTS, *_EDITOR_TEXTS)},
     }
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
 def may_curate(page: CasePage, actor: Actor) -> bool:
@@ -158,8 +165,8 @@ def may_register(page: CasePage, actor: Actor) -> bool:
     return page.case.state == CaseState.CURATING and actor.may(Verb.REGISTER, page.case.domain)
 
 
-def image_json(one: PageImage, lang: Language, zone: tzinfo) -> dict[str, Any]:
-    image, pick = one.image, one.pick
+def picture_json(image: SiteImage) -> dict[str, Any]:
+    """What is known of a picture by its own header."""
     return {
         "id": str(image.id),
         "number": image.number,
@@ -170,6 +177,12 @@ def image_json(one: PageImage, lang: Language, zone: tzinfo) -> dict[str, Any]:
         "mmPerPx": image.facts.get("mm_per_px"),
         "regions": [_region(region) for region in regions_of(image.facts)],
         "device": " ".join(str(image.facts[name]) for name in _FACTS if image.facts.get(name)),
+    }
+
+
+def image_json(one: PageImage, lang: Language, zone: tzinfo) -> dict[str, Any]:
+    image, pick = one.image, one.pick
+    return picture_json(image) | {
         "picked": pick.picked if pick else None,
         "pickReason": pick.reason if pick else None,
         "pickVersion": pick.version if pick else 0,
@@ -253,10 +266,10 @@ def _labels(domain: str, lang: Language) -> list[dict[str, Any]]:
 
 def _is_cyst(organ: vocabulary.Domain, code: str) -> bool | None:
     """What the vocabulary derives from a diagnosis; None where it tells no cysts, or of what is no known lesion."""
-    four = organ.derivation.four_class
+    four = organ.four_class
     if four is None or _CYST not in {one.code for one in four.classes}:
         return None
-    said_of = organ.derive({organ.derivation.source: code})
+    said_of = organ.derive({organ.source: code})
     if said_of["four_class"] == _CYST:
         return True
     return None if said_of["malignancy"] in ("no_lesion", "undetermined") else False

@@ -33,7 +33,9 @@ MENUS: Final[dict[str, tuple[tuple[str, tuple[Entry, ...]], ...]]] = {
             "work",
             (
                 _HOME,
+                Entry("my", "/my", "chart-column", (_V.SEE_CASES,)),
                 Entry("worklist", "/worklist", "list-checks", (_V.SEE_CASES,)),
+                Entry("reads", "/reads", "book-open", (_V.READ, _V.ASSIGN)),
                 Entry("flag", "/flag", "flag", (_V.FLAG,)),
                 Entry("transfers", "/transfers", "send", (_V.SEE_PACKAGES,)),
                 Entry("devices", "/devices", "scan-line", (_V.SEE_PIXELS, _V.PEERS, _V.DEVICE_RULES)),

@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Final
 
 from core.models.datasets import VersionState
+from core.models.reads import ReadState
 from core.models.sitecase import CaseState
 from core.models.transfer import PackageState
 
@@ -18,7 +19,7 @@ class Tone(StrEnum):
     OFF = "off"
 
 
-_C, _P, _V = CaseState, PackageState, VersionState
+_C, _P, _R, _V = CaseState, PackageState, ReadState, VersionState
 TONES: Final[dict[str, Tone]] = {
     _C.FLAGGED: Tone.WAIT,
     _C.DEFERRED: Tone.WAIT,
@@ -41,6 +42,11 @@ TONES: Final[dict[str, Tone]] = {
     _P.REPLICATED: Tone.DONE,
     _P.TAKEN_BACK: Tone.OFF,
     _P.HELD: Tone.STOP,
+    _R.ASSIGNED: Tone.WAIT,
+    _R.READING: Tone.WORK,
+    _R.SUBMITTED: Tone.DONE,
+    _R.ADJUDICATED: Tone.DONE,
+    _R.CANCELLED: Tone.OFF,
     _V.BUILDING: Tone.WORK,
     _V.FROZEN: Tone.DONE,
     _V.FAILED: Tone.STOP,

@@ -37,6 +37,14 @@ VERBS: Final[dict[str, str]] = {
     "case.recalled": "verb.case.recalled",
     "case.withdrawn": "verb.case.withdrawn",
     "case.purge": "verb.case.purge",
+    "case.wait": "verb.case.wait",
+    "case.wait-over": "verb.case.wait-over",
+    "comment.add": "verb.comment.add",
+    "comment.resolve": "verb.comment.resolve",
+    "comment.reopen": "verb.comment.reopen",
+    "agreement.export": "verb.agreement.export",
+    "targets.set": "verb.targets.set",
+    "case.adjudicated": "verb.case.adjudicated",
     "case.replicated": "verb.case.replicated",
     "case.replica-lost": "verb.case.replica-lost",
     "image.take-in": "verb.image.take-in",
@@ -45,6 +53,13 @@ VERBS: Final[dict[str, str]] = {
     "form.save": "verb.form.save",
     "pick.save": "verb.pick.save",
     "roi.save": "verb.roi.save",
+    "read.assigned": "verb.read.assigned",
+    "read.reading": "verb.read.reading",
+    "read.submitted": "verb.read.submitted",
+    "read.adjudicated": "verb.read.adjudicated",
+    "read.cancelled": "verb.read.cancelled",
+    "read.save": "verb.read.save",
+    "read-roi.save": "verb.read-roi.save",
     "mask.proposed": "verb.mask.proposed",
     "mask.candidate": "verb.mask.candidate",
     "mask.confirmed": "verb.mask.confirmed",
@@ -97,7 +112,7 @@ VERBS: Final[dict[str, str]] = {
     "audit.verify": "verb.audit.verify",
     "audit.export": "verb.audit.export",
 }
-_FAMILIES: Final = {"case": "case.", "package": "package.", "dataset": "version."}
+_FAMILIES: Final = {"case": "case.", "read": "read.", "package": "package.", "dataset": "version."}
 
 
 def verb_in_words(lang: Language, verb: str) -> str:

@@ -16,7 +16,7 @@ from core.errors import AppError
 from core.models.sitecase import SiteImage
 from core.node import CentralNode, Node, SiteNode
 from core.permissions import SYSTEM
-from core.services import blobs, cases, forward, receive, registering, release, replicate, retrieve, send
+from core.services import blobs, cases, forward, receive, registering, release, reminders, replicate, retrieve, send
 
 log = logging.getLogger(__name__)
 HOUR: Final = 3600.0
@@ -68,6 +68,7 @@ def chores_of(node: Node) -> list[Chore]:
             Chore("poll", poll, lambda: send.poll(node)),
             Chore("purge", min(HOUR, 10 * poll), lambda: _purge(node)),
             Chore("sweep", HOUR, lambda: _sweep_site(node)),
+            Chore("remind", min(HOUR / 6, 20 * poll), lambda: reminders.send_due(node)),
         ]
     elif isinstance(node, CentralNode):
         chores += [

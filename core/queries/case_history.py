@@ -110,7 +110,7 @@ def _changes(domain: str, before: Mapping[str, Any], after: Mapping[str, Any]) -
     found = []
     for code in (spec.code for spec in organ.fields):
         old, new = before.get(code, {}), after.get(code, {})
-        is_by_hand = "manual" in {old.get("source"), new.get("source")}
+        is_by_hand = {"manual", "adjudicated"} & {old.get("source"), new.get("source")}
         if is_by_hand and old.get("value") != new.get("value"):
             found.append(
                 Change(

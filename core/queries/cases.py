@@ -3,28 +3,41 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from sqlalchemy import ColumnElement, exists
 from sqlmodel import Session, col, func, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from core.errors import NotFound
+from core.errors import Denied, NotFound
 from core.models.curation import Edit, Form, ImageMask, MaskState, MaskView, Pick, Roi
+from core.models.reads import OPEN, Read
 from core.models.sitecase import SiteCase, SiteImage
 from core.permissions import ALL_DOMAINS, Actor, Verb
 
 
 def readable_cases(actor: Actor) -> SelectOfScalar[SiteCase]:
-    """The only place where a query of cases begins: cases of the domains that the actor may see."""
+    """The only place where a query of cases begins: cases of the domains that the actor may see.
+
+    Without those that the actor reads blind and has not handed in: whatever was said of them must not be seen."""
     domains = actor.domains(Verb.SEE_CASES)
-    statement = select(SiteCase)
+    statement = select(SiteCase).where(~_reads_blind(actor))
     return statement if ALL_DOMAINS in domains else statement.where(col(SiteCase.domain).in_(domains))
 
 
+def _reads_blind(actor: Actor) -> ColumnElement[bool]:
+    return exists(
+        select(Read.id).where(Read.case_id == SiteCase.id, Read.reader_id == actor.user_id, col(Read.state).in_(OPEN))
+    )
+
+
 def readable_case(session: Session, actor: Actor, case_id: UUID) -> SiteCase:
-    """Raises NotFound for a case that is unknown or not the actor's."""
+    """Raises NotFound for a case that is unknown or not the actor's, Denied for one that the actor reads blind."""
     case = session.exec(readable_cases(actor).where(SiteCase.id == case_id)).first()
-    if case is None:
-        raise NotFound
-    return case
+    if case is not None:
+        return case
+    blind = select(Read.id).where(Read.case_id == case_id, Read.reader_id == actor.user_id, col(Read.state).in_(OPEN))
+    if actor.may(Verb.SEE_CASES) and session.exec(blind).first() is not None:
+        raise Denied("You are reading this case blind; hand your reading in first.")
+    raise NotFound
 
 
 def worklist(

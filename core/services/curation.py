@@ -63,10 +63,17 @@ class By:
 NEW: Final = By()
 
 
-def _save(
-    session: Session, actor: Actor, case_id: UUID, name: tuple[str, UUID, int], body: dict[str, Any], by: By
+def keep_version(
+    session: Session,
+    actor: Actor,
+    case_id: UUID | None,
+    name: tuple[str, UUID, int],
+    body: dict[str, Any],
+    by: By = NEW,
 ) -> None:
-    """`name` is (kind, id of the object, version)."""
+    """One saved version of one object, for its history and the audit; `name` is (kind, id of the object, version).
+
+    Without a case for a blind reading."""
     if actor.user_id is None:
         raise NotFound
     kind, object_id, version = name
@@ -77,7 +84,7 @@ def _save(
     audit.record(session, actor, f"{kind}.save", object_id, version=version)
 
 
-def _expect(known: int, claimed: int) -> int:
+def next_version(known: int, claimed: int) -> int:
     """The next version, if the editor saw the present one. Raises Conflict."""
     if known != claimed:
         raise Conflict(f"Someone else saved version {known} meanwhile; load it and decide.")
@@ -100,7 +107,7 @@ def decide(
     if picked is False and reason not in REJECT_REASONS:
         raise Malformed(f"A rejected image needs one of the reasons {', '.join(sorted(REJECT_REASONS))}.")
     row = session.get(Pick, image.id)
-    known = _expect(row.version if row else 0, version) - 1
+    known = next_version(row.version if row else 0, version) - 1
     # An image of which nobody has decided may have been decided before: its versions go on.
     number = max(known, _last_version(session, "pick", image.id)) + 1
     if picked is None:
@@ -112,7 +119,7 @@ def decide(
         row.version, row.picked, row.reason = number, picked, None if picked else reason
         session.add(row)
     body = {"picked": picked, "reason": row.reason if row else None}
-    _save(session, actor, image.case_id, ("pick", image.id, number), body, by)
+    keep_version(session, actor, image.case_id, ("pick", image.id, number), body, by)
     return row
 
 
@@ -155,11 +162,11 @@ def save_form(
         raise WrongAnswers(problems)
     row = session.get(Form, case.id) or Form(case_id=case.id, version=0)
     before, _ = present_form(session, case)
-    row.version = _expect(row.version, version)
-    row.values = filled(session, case, _by_hand(clean, before))
+    row.version = next_version(row.version, version)
+    row.values = keep_settled(row.values, filled(session, case, _by_hand(clean, before)))
     defaults.remember(session, actor, organ, before, row.values)
     session.add(row)
-    _save(session, actor, case.id, ("form", case.id, row.version), row.values, by)
+    keep_version(session, actor, case.id, ("form", case.id, row.version), row.values, by)
     return row
 
 
@@ -175,7 +182,18 @@ def _by_hand(values: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, 
 def kept_answers(session: Session, actor: Actor, case_id: UUID, fields: Collection[str]) -> dict[str, Any]:
     """{field: what a person answered} of these fields, as it is saved now."""
     entries, _ = present_form(session, queries.readable_case(session, actor, case_id))
-    return {code: entry["value"] for code, entry in entries.items() if code in fields and entry["source"] == "manual"}
+    by_people = ("manual", "adjudicated")
+    return {code: entry["value"] for code, entry in entries.items() if code in fields and entry["source"] in by_people}
+
+
+def keep_settled(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """What second readings settled keeps saying so, as long as nobody answers otherwise."""
+    kept = {
+        code: entry
+        for code, entry in before.items()
+        if entry["source"] == "adjudicated" and after.get(code, {}).get("value") == entry["value"]
+    }
+    return {**after, **kept}
 
 
 def filled(session: Session, case: SiteCase, manual: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,7 +235,7 @@ def add_roi(session: Session, actor: Actor, image_id: UUID, given: Roi) -> Roi:
     given.image_id, given.version = image.id, 1
     session.add(given)
     session.flush()
-    _save(session, actor, image.case_id, ("roi", given.id, 1), roi_body(given), NEW)
+    keep_version(session, actor, image.case_id, ("roi", given.id, 1), roi_body(given))
     return given
 
 
@@ -229,11 +247,11 @@ def change_roi(
     if roi is None:
         raise NotFound
     image = editable_image(session, actor, roi.image_id)
-    roi.version = _expect(roi.version, version)
+    roi.version = next_version(roi.version, version)
     drawing.changed(roi, change)
     drawing.settle(image, _domain_of(session, image), roi)
     session.add(roi)
-    _save(session, actor, image.case_id, ("roi", roi.id, roi.version), roi_body(roi), by)
+    keep_version(session, actor, image.case_id, ("roi", roi.id, roi.version), roi_body(roi), by)
     return roi
 
 

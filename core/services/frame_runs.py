@@ -8,6 +8,7 @@ from sqlmodel import Session
 
 from core import audit
 from core.deid.candidate import Index, frame_bytes
+from core.models.sitecase import SiteImage
 from core.node import SiteNode
 from core.permissions import Actor
 from core.services import masks
@@ -31,11 +32,19 @@ class FrameRun:
 
 
 def frame_run(node: SiteNode, session: Session, actor: Actor, image_id: UUID, first: int, count: int) -> FrameRun:
-    """At most `count` frames from `first` on, fewer where they would be large; nobody has been shown them yet.
+    """`run_of` for an image of a case that this person may see; it remembers that the frames were given, not shown."""
+    image, mask = masks.seen_candidate(session, actor, image_id, first)
+    run = run_of(node, session, actor, image, first, count)
+    masks.remember(session, actor, mask, range(first, first + len(run.pictures)), is_shown=False)
+    return run
+
+
+def run_of(node: SiteNode, session: Session, actor: Actor, image: SiteImage, first: int, count: int) -> FrameRun:
+    """At most `count` frames from `first` on, fewer where they would be large, for who may see this image.
 
     Baseline JPEG goes as it is stored: the very bytes that leave, and no decoding here. Everything else is decoded in the
     sandbox and sent as PNG. Raises WrongState while the candidate is not ready, Malformed for frames that are not there."""
-    image, mask = masks.seen_candidate(session, actor, image_id, first)
+    mask = masks.candidate_of(session, actor, image, first)
     index = Index.of(mask.candidate)
     last = min(first + min(max(count, 1), MOST_FRAMES) - 1, image.frames)
     is_as_stored = is_readable(index)
@@ -47,7 +56,6 @@ def frame_run(node: SiteNode, session: Session, actor: Actor, image_id: UUID, fi
             if sum(map(len, pictures)) > MOST_BYTES:
                 break
     audit.record_read(session, actor, "candidate.read", image.id)
-    masks.remember(session, actor, mask, range(first, first + len(pictures)), is_shown=False)
     return FrameRun(first, tuple(pictures), "image/jpeg" if is_as_stored else "image/png", mask.digest or "")
 
 

@@ -219,12 +219,17 @@ def seen_candidate(session: Session, actor: Actor, image_id: UUID, frame: int) -
     """The image with its present mask, if this person may see its candidate and that has this frame."""
     image, case = queries.readable_image(session, actor, image_id)
     check(actor, Verb.SEE_PIXELS, case.domain)
+    return image, candidate_of(session, actor, image, frame)
+
+
+def candidate_of(session: Session, actor: Actor, image: SiteImage, frame: int) -> ImageMask:
+    """The present mask with its candidate, for who was found to be allowed to see this image."""
     mask = queries.current_mask(session, image.id)
     if mask is None or mask.digest is None or actor.user_id is None:
         raise WrongState(mask.hold if mask and mask.hold else "The candidate is not ready yet.")
     if not 1 <= frame <= image.frames:
         raise Malformed(f"This image has frames 1 to {image.frames}.")
-    return image, mask
+    return mask
 
 
 def rendered(node: SiteNode, index: Index, stored: bytes, width: int | None = None) -> bytes:
@@ -238,7 +243,15 @@ def rendered(node: SiteNode, index: Index, stored: bytes, width: int | None = No
 def _rendered(
     node: SiteNode, session: Session, actor: Actor, image_id: UUID, frame: int, width: int | None = None
 ) -> tuple[bytes, ImageMask]:
-    image, mask = seen_candidate(session, actor, image_id, frame)
+    image, _ = seen_candidate(session, actor, image_id, frame)
+    return render(node, session, actor, image, frame, width)
+
+
+def render(
+    node: SiteNode, session: Session, actor: Actor, image: SiteImage, frame: int, width: int | None = None
+) -> tuple[bytes, ImageMask]:
+    """(PNG of one frame decoded from the candidate, its mask), for who was found to be allowed to see this image."""
+    mask = candidate_of(session, actor, image, frame)
     index = Index.of(mask.candidate)
     with node.staging.open(image.id, kind_of(mask.revision)) as reader:
         stored = frame_bytes(reader, index, frame - 1)

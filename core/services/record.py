@@ -100,7 +100,8 @@ def _values(domain: str, entries: Mapping[str, Any], apart: frozenset[str] = _OW
     for code, entry in entries.items():
         if code in apart or entry["value"] is None or (code in specs and specs[code].type == "text"):
             continue
-        source = entry["tag"] if entry["source"] == "tag" else entry["source"]
+        # That readers were settled is the site's own matter: what leaves says that a person answered.
+        source = {"tag": entry["tag"], "adjudicated": "manual"}.get(entry["source"], entry["source"])
         found[code] = _value(specs.get(code), entry["value"]) | {"source": source}
     return found
 

@@ -13,7 +13,7 @@ from core.vault import records
 from core.vault.cipher import Cipher
 from core.vault.identity import Link, Origin
 from core.vault.keys import SECRET_BYTES
-from core.vault.tables import case_identity, instance_identity, patient
+from core.vault.tables import case_identity, instance_identity, patient, remark
 
 # Whole weeks, so that a weekday stays a weekday: -1092 to -35 lies in the allowed -1095 to -30 days.
 FEWEST_WEEKS: Final = 5
@@ -103,9 +103,10 @@ def _root_of(connection: Connection, patient_id: UUID) -> RowMapping:
 
 
 def forget_instances(connection: Connection, case_ids: Sequence[UUID]) -> list[UUID]:
-    """Delete what is known of the instances and the persons' names; the linkage stays. Returns the instance IDs."""
+    """Delete what is known of the instances, the persons' names and the remarks; the linkage stays. Returns the instance IDs."""
     gone = delete(instance_identity).where(instance_identity.c.case_id.in_(case_ids))
     instance_ids = list(connection.execute(gone.returning(instance_identity.c.instance_id)).scalars())
+    connection.execute(delete(remark).where(remark.c.case_id.in_(case_ids)))
     cases = update(case_identity).where(case_identity.c.case_id.in_(case_ids))
     connection.execute(cases.values(sealed_person=None, sealed_extra=None))
     return instance_ids

@@ -13,7 +13,7 @@ from core.ids import uuid7
 from core.vault.cipher import Cipher
 from core.vault.identity import Identity, InstanceIdentityIn
 from core.vault.normalise import plain_uid
-from core.vault.tables import case_identity, instance_identity, patient
+from core.vault.tables import case_identity, instance_identity, patient, remark
 
 _TRIES: Final = 5
 
@@ -227,3 +227,18 @@ def open_instance(cipher: Cipher, row: RowMapping) -> InstanceIdentityIn:
 def instances(connection: Connection, case_id: UUID) -> Sequence[RowMapping]:
     statement = select(instance_identity).where(instance_identity.c.case_id == case_id)
     return connection.execute(statement.order_by(instance_identity.c.instance_id)).mappings().all()
+
+
+def seal_remark(connection: Connection, cipher: Cipher, case_id: UUID, remark_id: UUID, text: str) -> None:
+    """A remark is written once. Raises NotFound for an unknown case."""
+    locked_case(connection, case_id)
+    sealed = cipher.seal_text(remark, "sealed_text", remark_id, text)
+    connection.execute(insert(remark).values(id=remark_id, case_id=case_id, sealed_text=sealed))
+
+
+def remarks(connection: Connection, case_id: UUID) -> Sequence[RowMapping]:
+    return connection.execute(select(remark).where(remark.c.case_id == case_id)).mappings().all()
+
+
+def open_remark(cipher: Cipher, row: RowMapping) -> str:
+    return cipher.open_text(remark, "sealed_text", row["id"], row["sealed_text"]) or ""

@@ -84,6 +84,15 @@ opt_out: Final = Table(
     Column("since", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 
+# Free text that people wrote about a case; it may name anybody, and goes with the purge.
+remark: Final = Table(
+    "remark",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("case_id", Uuid, ForeignKey("vault.case_identity.case_id"), nullable=False, index=True),
+    Column("sealed_text", LargeBinary, nullable=False),
+)
+
 # Every sealed column, for the job that rotates keys.
 SEALED_COLUMNS: Final = (
     (patient, "sealed_chart"),
@@ -96,4 +105,5 @@ SEALED_COLUMNS: Final = (
     (instance_identity, "sealed_identity"),
     (instance_identity, "sealed_sha256"),
     (opt_out, "sealed_chart"),
+    (remark, "sealed_text"),
 )

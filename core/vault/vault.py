@@ -78,6 +78,11 @@ class Vault:
         with self._transaction("revise-instance") as connection:
             records.revise_instance(connection, self._cipher, instance_id, identity)
 
+    def remark(self, case_id: UUID, remark_id: UUID, text: str) -> None:
+        """Keep what somebody wrote about a case. Raises NotFound for an unknown case."""
+        with self._transaction("remark") as connection:
+            records.seal_remark(connection, self._cipher, case_id, remark_id, text)
+
     # Find: exact values by blind index; the caller audits the search
 
     def find(
@@ -154,6 +159,14 @@ class Vault:
         self._on_reveal(case_id, purpose, actor)
         return {row["instance_id"]: records.open_instance(self._cipher, row) for row in rows}
 
+    def remarks(self, case_id: UUID, purpose: str, actor: str) -> dict[UUID, str]:
+        """Everything that was written about a case, under one audit row; empty after the purge."""
+        with self._transaction("remarks") as connection:
+            rows = records.remarks(connection, case_id)
+        if rows:
+            self._on_reveal(case_id, purpose, actor)
+        return {row["id"]: records.open_remark(self._cipher, row) for row in rows}
+
     def needles(self, case_id: UUID, actor: str) -> tuple[str, ...]:
         """Every spelling of every identifying value of the case, longest first: the search that proves them gone."""
         with self._transaction("needles") as connection:
@@ -214,7 +227,7 @@ class Vault:
     # Forget
 
     def forget(self, case_id: UUID) -> None:
-        """Purge: names, instances and staged files of a case go; chart ID, study and linkage stay. May run twice."""
+        """Purge: names, instances, remarks and staged files of a case go; chart ID, study and linkage stay. May run twice."""
         with self._transaction("forget") as connection:
             instance_ids = linkage.forget_instances(connection, [case_id])
         # Rows first: files that a crash leaves behind are swept.

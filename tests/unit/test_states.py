@@ -11,6 +11,7 @@ from core.models.curation import MASK_MOVES, MaskState
 from core.models.datasets import VERSION_MOVES, VersionState
 from core.models.devices import RULE_MOVES, RuleState
 from core.models.proposals import PROPOSAL_MOVES, ProposalState
+from core.models.reads import HANDED_IN, OPEN, READ_MOVES, ReadState
 from core.models.sitecase import CASE_MOVES, CaseState
 from core.models.transfer import PACKAGE_MOVES, PARCEL_MOVES, PackageState, ParcelState
 
@@ -18,6 +19,7 @@ FINAL: dict[type[StrEnum], set[StrEnum]] = {
     CaseState: {CaseState.WITHDRAWN},
     MaskState: {MaskState.VOID},
     RuleState: {RuleState.RETIRED},
+    ReadState: {ReadState.ADJUDICATED, ReadState.CANCELLED},
     PackageState: {
         PackageState.QUARANTINED, PackageState.REPLICATED, PackageState.TAKEN_BACK, PackageState.HELD,
     },
@@ -30,6 +32,7 @@ BEGINS: dict[type[StrEnum], set[StrEnum]] = {
     MaskState: {MaskState.PROPOSED},
     RuleState: {RuleState.DRAFT},
     ProposalState: {ProposalState.PROPOSED},
+    ReadState: {ReadState.ASSIGNED},
     PackageState: {PackageState.BUILDING},
     ParcelState: {ParcelState.RECEIVING},
     VersionState: {VersionState.BUILDING},
@@ -39,6 +42,7 @@ MOVES: dict[type[StrEnum], Moves] = {
     MaskState: MASK_MOVES,
     RuleState: RULE_MOVES,
     ProposalState: PROPOSAL_MOVES,
+    ReadState: READ_MOVES,
     PackageState: PACKAGE_MOVES,
     ParcelState: PARCEL_MOVES,
     VersionState: VERSION_MOVES,
@@ -83,6 +87,12 @@ def test_every_case_can_be_withdrawn() -> None:
 
 def test_a_void_mask_never_lives_again() -> None:
     assert all(MaskState.PROPOSED not in targets for targets in MASK_MOVES.values())
+
+
+def test_a_reading_that_was_handed_in_never_opens_again() -> None:
+    for state in HANDED_IN:
+        assert not reached(READ_MOVES, {state}) & OPEN
+    assert set(ReadState) - OPEN - HANDED_IN == {ReadState.CANCELLED}
 
 
 @given(st.data())

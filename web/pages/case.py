@@ -9,10 +9,14 @@ from starlette.responses import Response
 from core.permissions import Actor, Verb
 from core.queries.case_form import form_page
 from core.queries.case_page import case_page
+from core.queries.comments import open_count
+from core.queries.progress import wait_of
+from core.queries.reads import blind_read
 from core.services import presence, steps_back
 from web import case_data, views
 from web.deps import SessionDep, may
-from web.render import look_of, page
+from web.pages.my import WAIT_WORDS
+from web.render import look_of, page, redirect
 
 router = APIRouter(include_in_schema=False)
 ROLES: Final = ("site",)
@@ -26,6 +30,8 @@ def case_viewer(
     actor: Annotated[Actor, may(Verb.SEE_CASES)],
     image: Annotated[int, Query(ge=1, description="number of the image that is shown where scripts are off")] = 1,
 ) -> Response:
+    if (mine := blind_read(session, actor, case_id)) is not None and actor.may(Verb.READ):
+        return redirect(request, f"/reads/{mine}")
     found = case_page(session, actor, case_id)
     usable = [one for one in found.images if one.is_usable]
     chosen = next((one for one in usable if one.image.number == image), usable[0] if usable else None)
@@ -46,6 +52,11 @@ def case_viewer(
         "form": form_page(session, actor, found.case, view.chosen if view else None),
         "may_curate": case_data.may_curate(found, actor),
         "may_register": case_data.may_register(found, actor),
+        "may_assign": actor.may(Verb.ASSIGN, found.case.domain),
+        "may_comment": actor.may(Verb.CURATE, found.case.domain) or actor.may(Verb.REGISTER, found.case.domain),
+        "comments": open_count(session, found.case.id),
+        "wait": wait_of(session, found.case.id),
+        "wait_words": WAIT_WORDS,
         "may_see_pixels": actor.may(Verb.SEE_PIXELS, found.case.domain),
         "island": case_data.island(found, actor, look_of(request).lang, request.app.state.settings.zone, live),
         "can_undo": can_undo,

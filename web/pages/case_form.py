@@ -1,7 +1,7 @@
 """The form side of the case page: answers and picks, saved by the page's script or by plain forms."""
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -18,7 +18,7 @@ from core.permissions import Actor, Verb
 from core.queries import case_page
 from core.queries import cases as queries
 from core.queries.case_conflict import conflict_page, last_saved
-from core.queries.case_form import form_page, sections_of
+from core.queries.case_form import Question, form_page, sections_of
 from core.services import curation, defaults
 from core.vocabulary import domain as vocabulary
 from core.vocabulary.answers import Problem
@@ -65,7 +65,7 @@ def case_save_form(request: Request, case_id: UUID, body: FormSent, session: Ses
     try:
         row = curation.save_form(session, actor, case_id, values, body.version)
     except curation.WrongAnswers as wrong:
-        return JSONResponse({"problems": _problems(request, wrong.problems)}, wrong.status)
+        return JSONResponse({"problems": problems_of(request, wrong.problems)}, wrong.status)
     except Conflict as conflict:
         found = conflict_page(session, actor, case_id, values, body.version)
         if found["differences"]:
@@ -79,7 +79,7 @@ def _saved(version: int, answers: Mapping[str, Any]) -> Response:
     return JSONResponse({"version": version, "answers": answers, "at": now_utc().isoformat()})
 
 
-def _problems(request: Request, problems: list[Problem]) -> dict[str, str]:
+def problems_of(request: Request, problems: list[Problem]) -> dict[str, str]:
     lang = look_of(request).lang
     return {problem.field: getattr(problem.reason, lang) for problem in problems}
 
@@ -91,7 +91,7 @@ def case_save_form_plain(
     """The same without scripts, and the way out of a conflict: `take-<field>` chooses the side of each field."""
     case = queries.readable_case(session, actor, case_id)
     organ = vocabulary.load(case.domain)
-    answers, version = answers_of(organ, fields), _version_of(fields)
+    answers, version = answers_of(organ, fields), version_of(fields)
     try:
         curation.save_form(session, actor, case_id, answers, version)
     except curation.WrongAnswers as wrong:
@@ -137,7 +137,7 @@ def _number(text: str) -> float | str:
         return plain
 
 
-def _version_of(fields: Fields) -> int:
+def version_of(fields: Fields) -> int:
     text = fields.get("version", "")
     return int(text) if text.isdecimal() and len(text) < 9 else 0
 
@@ -159,13 +159,7 @@ def _again(
     """The form as it was typed, with what is wrong beside each field."""
     case = queries.readable_case(session, actor, case_id)
     form = form_page(session, actor, case)
-    reasons = {problem.field: problem.reason for problem in wrong.problems}
-    questions = [
-        question
-        if question.spec.readonly
-        else replace(question, value=typed.get(question.spec.code), problem=reasons.get(question.spec.code))
-        for question in form["questions"]
-    ]
+    questions = typed_again(form["questions"], typed, wrong)
     sections = sections_of([section for section, _, _ in form["sections"]], questions)
     values = {"actor": actor, "case": case, "form": form | {"sections": sections, "questions": questions}}
     return page(request, "case/plain.html", values, wrong.status)
@@ -177,6 +171,19 @@ def case_forget_defaults(case_id: UUID, body: DefaultsSent, session: SessionDep,
     case = queries.readable_case(session, actor, case_id)
     defaults.forget(session, actor, case.domain, body.forget)
     return JSONResponse({"at": now_utc().isoformat()})
+
+
+def typed_again(
+    questions: Sequence[Question], typed: Mapping[str, Any], wrong: curation.WrongAnswers
+) -> list[Question]:
+    """The questions with what was typed, and beside each what is wrong with it."""
+    reasons = {problem.field: problem.reason for problem in wrong.problems}
+    return [
+        question
+        if question.spec.readonly
+        else replace(question, value=typed.get(question.spec.code), problem=reasons.get(question.spec.code))
+        for question in questions
+    ]
 
 
 @router.put("/cases/{case_id}/images/{image_id}/pick", dependencies=[Depends(image_number)])
@@ -197,7 +204,7 @@ def case_pick_plain(
     fields: FormDep,
 ) -> Response:
     is_picked = fields.get("picked") == "yes"
-    curation.pick_once(session, actor, image_id, is_picked, fields.get("reason"), _version_of(fields))
+    curation.pick_once(session, actor, image_id, is_picked, fields.get("reason"), version_of(fields))
     return redirect(request, f"/cases/{case_id}?image={number}", "case_form.picked.done")
 
 

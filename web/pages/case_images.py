@@ -16,7 +16,7 @@ from core.permissions import Actor, Verb
 from core.queries import case_page
 from core.queries.case_conflict import last_saved
 from core.services import masks, rois, text_answers
-from core.services.frame_runs import MOST_FRAMES, frame_run
+from core.services.frame_runs import MOST_FRAMES, FrameRun, frame_run
 from core.services.sent_rois import ChangedRoi, NewRoi
 from web import case_data, words
 from web.deps import ActorDep, NodeDep, SessionDep, may
@@ -84,12 +84,22 @@ def site_of(node: NodeDep) -> SiteNode:
 SiteDep = Annotated[SiteNode, Depends(site_of)]
 ImageDep = Annotated[SiteImage, Depends(image_here)]
 RoiDep = Annotated[Roi, Depends(roi_here)]
+First = Annotated[int, Query(ge=1)]
+Count = Annotated[int, Query(ge=1, le=MOST_FRAMES)]
 Looker = Annotated[Actor, may(Verb.SEE_PIXELS)]
 Curator = Annotated[Actor, may(Verb.CURATE)]
 
 
-def _picture(picture: bytes, digest: str, media_type: str = _PNG) -> Response:
+def picture_answer(picture: bytes, digest: str, media_type: str = _PNG) -> Response:
     return Response(picture, media_type=media_type, headers={"Cache-Control": "no-store", "Sonobank-Digest": digest})
+
+
+def row_answer(run: FrameRun) -> Response:
+    """The pictures one after another; a header says how long each is."""
+    lengths = ",".join(str(len(picture)) for picture in run.pictures)
+    headers = {"Sonobank-Lengths": lengths, "Sonobank-Media-Type": run.media_type, "Sonobank-Digest": run.digest}
+    content = b"".join(run.pictures)
+    return Response(content, media_type="application/octet-stream", headers={"Cache-Control": "no-store"} | headers)
 
 
 def _json(values: dict[str, Any], status: int = 200) -> Response:
@@ -104,19 +114,19 @@ def _mask(request: Request, session: SessionDep, actor: Actor, image: SiteImage)
 @router.get(_PICTURE + "/thumb")
 def case_thumb(node: SiteDep, session: SessionDep, actor: Looker, image: ImageDep) -> Response:
     """The first frame of the candidate, small; it counts for nothing when the mask is confirmed."""
-    return _picture(*masks.preview(node, session, actor, image.id, 1, THUMB_PX))
+    return picture_answer(*masks.preview(node, session, actor, image.id, 1, THUMB_PX))
 
 
 @router.get(_PICTURE + "/strip")
 def case_strip(node: SiteDep, session: SessionDep, actor: Looker, image: ImageDep) -> Response:
     """Frames of the candidate side by side, small, for the list of images; as the thumbnail it counts for nothing."""
-    return _picture(*masks.strip(node, session, actor, image.id), media_type=_JPEG)
+    return picture_answer(*masks.strip(node, session, actor, image.id), media_type=_JPEG)
 
 
 @router.get(_PICTURE + "/frames/{frame}")
 def case_frame(frame: int, node: SiteDep, session: SessionDep, actor: Looker, image: ImageDep) -> Response:
     """One frame of the candidate. The page says by itself which frames were on the screen: it fetches ahead."""
-    return _picture(*masks.preview(node, session, actor, image.id, frame))
+    return picture_answer(*masks.preview(node, session, actor, image.id, frame))
 
 
 @router.get(_PICTURE + "/frames")
@@ -125,15 +135,11 @@ def case_frames(
     session: SessionDep,
     actor: Looker,
     image: ImageDep,
-    first: Annotated[int, Query(ge=1)] = 1,
-    count: Annotated[int, Query(ge=1, le=MOST_FRAMES)] = 1,
+    first: First = 1,
+    count: Count = 1,
 ) -> Response:
     """Frames in a row, one after another in the body; the header says how long each is. Fewer come where they are large."""
-    run = frame_run(node, session, actor, image.id, first, count)
-    lengths = ",".join(str(len(picture)) for picture in run.pictures)
-    headers = {"Sonobank-Lengths": lengths, "Sonobank-Media-Type": run.media_type, "Sonobank-Digest": run.digest}
-    content = b"".join(run.pictures)
-    return Response(content, media_type="application/octet-stream", headers={"Cache-Control": "no-store"} | headers)
+    return row_answer(frame_run(node, session, actor, image.id, first, count))
 
 
 @router.get(_PICTURE + "/mask")

@@ -2,13 +2,13 @@
 "use strict";
 import { save } from "./case-save.js";
 import { Texts, openTexts } from "./viewer-texts.js";
-import { data, make, t } from "./viewer-words.js";
+import { base, data, make, t } from "./viewer-words.js";
 
 const POLL_MS = 1500;
 const TOLD_AFTER_MS = 300;
 const CHIPS = 240;
 
-const pathOf = (image) => `/cases/${data.caseId}/images/${image.id}/mask`;
+const pathOf = (image) => `${base}/images/${image.id}/mask`;
 const isWaiting = (image) => data.isOpen && !(image.mask?.digest || image.mask?.hold);
 const isConfirmed = (image) => image.mask?.state === "CONFIRMED";
 const unseen = (image) => (image.mask?.toShow ?? []).filter((frame) => !image.mask.shown.includes(frame));

@@ -24,7 +24,7 @@ export class Original {
 
   async begin() {
     const { image } = this.viewer;
-    if (this.#hold || !image || !data.maySeePixels) return;
+    if (this.#hold || !image || !data.maySeePixels || data.isReading) return;
     const mine = this.#hold = performance.now();
     this.viewer.pause();
     try {
