@@ -82,7 +82,7 @@ class _Interval:
         self._many_steady = self._steady * _AT_ONCE
         self._position = 0
         self._dc = [0] * len(scan.dc)
-        self._out: list[bytes] = []
+        self._out: list[bytes | bytearray] = []
 
     def blackened(self, flags: NDArray[np.bool_]) -> bytes:
         edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])))).tolist()
