@@ -143,7 +143,7 @@ class _Interval:
             some = np.frombuffer(self._data[first : end + 2], np.uint8)
             self._bits += np.unpackbits(some[: end - first]).data
             words = some.astype(np.uint32)
-            words = words[:-2] << 16 | words[1:-1] << 8 | words[2:]
+            words = words[:-2] << np.uint32(16) | words[1:-1] << np.uint32(8) | words[2:]
             for offset in range(8):
                 self._windows[first:end, offset] = words >> (24 - WINDOW - offset) & ((1 << WINDOW) - 1)
             self._filled = (end - _LONGEST_MCU) << 3 if end < size else size << 3
