@@ -29,6 +29,23 @@ class Live:
 
     served: Served
     url: str
+    port: int
+
+    def up(self) -> None:
+        """Answer at the address, from now or again."""
+        config = uvicorn.Config(
+            self.served.app, port=self.port, lifespan="off", log_level="warning", server_header=False
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._thread.start()
+        while not self._server.started:
+            time.sleep(0.01)
+
+    def down(self) -> None:
+        """Nobody answers; what is under way is cut off."""
+        self._server.force_exit = self._server.should_exit = True
+        self._thread.join(10)
 
     def person(self, name: str, *grants: Any) -> None:
         given: Grants = [grant if isinstance(grant, tuple) else (grant, "*") for grant in grants]
@@ -46,17 +63,12 @@ def live(postgres: ScratchPostgres, role: str, **changes: object) -> Iterator[Li
     """A node of this role behind a real port of loopback."""
     port = free_port()
     with serve(postgres, role, port=port, **changes) as served:
-        config = uvicorn.Config(served.app, port=port, lifespan="off", log_level="warning", server_header=False)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
+        node = Live(served, f"http://127.0.0.1:{port}", port)
+        node.up()
         try:
-            yield Live(served, f"http://127.0.0.1:{port}")
+            yield node
         finally:
-            server.should_exit = True
-            thread.join(10)
+            node.down()
 
 
 @contextmanager

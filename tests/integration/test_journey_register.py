@@ -26,7 +26,7 @@ from tests.sites import person
 _seeds = count(900)
 SCROLLED = """() => [...document.querySelectorAll("html, body, main, .case-panels")]
     .filter((one) => one.scrollTop).map((one) => one.tagName)"""
-KEPT = "Object.keys(sessionStorage).filter((name) => name.startsWith('sonobank-'))"
+KEPT = "Object.keys(localStorage).filter((name) => name.startsWith('sonobank-drafts'))"
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +179,7 @@ def test_an_edit_survives_a_server_that_is_away_and_a_sign_in(site: Live, pacs: 
         page.route("**/form", gate)
         page.locator("[data-quick='LIV-HCC']").click()
         expect(page.locator("#save-badge")).to_contain_text("接続できません")
-        kept = page.evaluate("JSON.stringify(sessionStorage)")
+        kept = page.evaluate("JSON.stringify(localStorage)")
         assert "LIV-HCC" in kept and str(case.id) in kept
         away.clear()
         expect(page.locator("#save-badge")).to_contain_text("保存済み", timeout=10_000)
@@ -188,11 +188,11 @@ def test_an_edit_survives_a_server_that_is_away_and_a_sign_in(site: Live, pacs: 
         page.context.clear_cookies()
         page.locator("[data-quick='LIV-MET']").click()
         page.wait_for_url("**/sign-in?next=*")
-        assert "LIV-MET" in page.evaluate("JSON.stringify(sessionStorage)")
+        assert "LIV-MET" in page.evaluate("JSON.stringify(localStorage)")
         page.fill("input[name=name]", "mori")
         page.fill("input[name=password]", PASSWORD)
         page.click("form[action^='/sign-in'] button[type=submit]")
-        page.wait_for_url(f"**/cases/{case.id}")
+        page.wait_for_url(f"**/cases/{case.id}**")
         expect(page.locator("#i-diagnosis")).to_have_value("転移性肝腫瘍（転移性肝癌）", timeout=10_000)
         assert page.evaluate(KEPT) == []
 

@@ -230,3 +230,11 @@ def test_nobody_steps_back_in_a_registered_case_or_without_the_right(
     with transaction(case.node.engine, "test") as session:
         session.get_one(type(case.row), case.id).state = "REGISTERED"
     assert kaneko.step("undo").status_code == 409 and kaneko.rois() == {roi["id"]: "LIV-HCC"}
+
+
+def test_a_form_that_was_kept_without_its_sentences_leaves_those_that_are_saved(kaneko: Desk) -> None:
+    said = {"values": {"diagnosis": "LIV-HCC", "afp": 12.5}, "version": 0}
+    assert kaneko.ask("PUT", "/form", said).status_code == 200
+    kept = {"values": {"diagnosis": "LIV-CYST"}, "keep": ["afp"], "version": 1}
+    answers = kaneko.ask("PUT", "/form", kept).json()["answers"]
+    assert (answers["diagnosis"]["value"], answers["afp"]["value"]) == ("LIV-CYST", 12.5)
