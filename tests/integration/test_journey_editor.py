@@ -32,15 +32,15 @@ from tests.viewer_site import Hospital, hospital
 STILLS = 10
 SEEKS = 2000
 Box = tuple[float, float, float, float]
-# The upper left of the canvas in every seek: the green of the number's rows, as the canvas holds it.
-_SEEK = """async ({ frames, width, height }) => {
+# After each seek the green of the rows that carry the number, as the canvas holds them.
+_SEEK = """async ({ frames, x, y, width, height }) => {
   const stage = document.getElementById("stage"), canvas = stage.querySelector("canvas");
   const scrubber = document.getElementById("scrubber"), context = canvas.getContext("2d"), seen = [];
   for (const frame of frames) {
     scrubber.value = frame;
     scrubber.dispatchEvent(new Event("input", { bubbles: true }));
     while (stage.dataset.frame !== String(frame)) await new Promise((resolve) => setTimeout(resolve, 0));
-    const { data } = context.getImageData(0, 0, width, height), row = new Uint8Array(width * height);
+    const { data } = context.getImageData(x, y, width, height), row = new Uint8Array(width * height);
     for (let index = 0; index < row.length; index++) row[index] = data[4 * index + 1];
     seen.push(btoa(String.fromCharCode(...row)));
   }
@@ -308,9 +308,13 @@ def test_every_tool_draws_what_it_says(site: tuple[Live, Hospital], browser: Bro
         polygon, spline = known["lesion", "polygon"], known["lesion", "spline"]
         assert len(polygon.keyframes[0][1]) == 3 and len(spline.keyframes[0][1]) == 4
         assert known["lesion", "ellipse"].lesion_id != polygon.lesion_id
+        # The class is the lesion's, on whatever shape it is chosen; the vocabulary says which class is a cyst.
+        expect(page.locator(f"#roi-list [data-roi='{polygon.id}'] .tag")).to_have_text("嚢胞")
         expect(page.locator("#shapes .caliper text")).to_contain_text("mm")
         # A vertex: chosen by Tab, moved by an arrow, added on an edge, deleted.
         page.locator(f"#roi-list [data-roi='{polygon.id}']").click()
+        hand.press("3")
+        expect(page.locator(f"#roi-list [data-roi='{polygon.id}'] .tag")).to_have_text("非嚢胞")
         page.locator("#handles .handle[data-index='1']").focus()
         hand.press("Shift+ArrowDown", "Insert")
         expect(page.locator("#handles [data-index]")).to_have_count(4)
@@ -329,16 +333,16 @@ def points_of(case: Case, roi_id: UUID) -> list[list[float]]:
 def test_the_frame_shown_is_the_frame_stored(site: tuple[Live, Hospital], cine: Case, browser: Browser) -> None:
     (image,) = cine.images()
     region = image.facts["regions"][0]
-    width, height = int(region["x0"]) + 360, int(region["y0"]) + 60
+    place = {"x": int(region["x0"]), "y": int(region["y0"]), "width": 360, "height": 48}
     seeks = random.Random(5).choices(range(1, PATH_FRAMES + 1), k=SEEKS)
     with visit(browser, site[0].url, "kaneko") as page:
         opened(page, cine)
         wrong = []
         for begin in range(0, SEEKS, 50):
             frames = seeks[begin : begin + 50]
-            seen = page.evaluate(_SEEK, {"frames": frames, "width": width, "height": height})
+            seen = page.evaluate(_SEEK, {"frames": frames} | place)
             for frame, coded in zip(frames, seen, strict=True):
-                grey = np.frombuffer(base64.b64decode(coded), np.uint8).reshape(height, width)
+                grey = np.frombuffer(base64.b64decode(coded), np.uint8).reshape(place["height"], place["width"])
                 if (read := read_number(grey)) != frame:
                     wrong.append((frame, read))
         assert wrong == []
@@ -412,3 +416,45 @@ def test_proposals_are_taken_mended_and_refused_by_key(site: tuple[Live, Hospita
     assert answers[0]["roi"]["keyframes"] == [[1, [[100, 140], [160, 190]]]]
     assert answers[1]["roi"]["keyframes"] == [[1, [[190, 150], [250, 200]]]]
     assert "roi" not in answers[2]
+
+
+def test_undo_and_redo_go_back_over_a_reload(site: tuple[Live, Hospital], browser: Browser) -> None:
+    case = a_case(site, small_study(14, stills=1, cine_frames=0))
+    (image,) = case.images()
+    saved = "() => document.querySelector('#save-badge').dataset.now === 'saved'"
+
+    def there() -> list[tuple[str, float]]:
+        return sorted((roi.kind, roi.x) for roi in rois(case))
+
+    with visit(browser, site[0].url, "kaneko") as page:
+        hand = opened(page, case)
+        shapes = page.locator("#shapes .shape")
+        hand.press("Shift+R")
+        hand.drag(image.columns, [(200, 200), (280, 260)])
+        eventually(page, lambda: there() == [("rectangle", 200)])
+        hand.press("Shift+ArrowRight")
+        eventually(page, lambda: there() == [("rectangle", 210)])
+        hand.press("Shift+E")
+        hand.drag(image.columns, [(300, 300), (360, 340)])
+        eventually(page, lambda: there() == [("ellipse", 300), ("rectangle", 210)])
+        page.wait_for_function(saved)
+        hand.press("z")
+        expect(shapes).to_have_count(1)
+        eventually(page, lambda: there() == [("rectangle", 210)])
+        page.reload()
+        hand.shows()
+        expect(shapes).to_have_count(1)
+        hand.press("z")
+        eventually(page, lambda: there() == [("rectangle", 200)])
+        expect(page.locator("#shapes .line")).to_have_attribute("d", "M200 200L280 200L280 260L200 260Z")
+        hand.press("Shift+Z")
+        eventually(page, lambda: there() == [("rectangle", 210)])
+        hand.press("Shift+Z")
+        expect(shapes).to_have_count(2)
+        eventually(page, lambda: there() == [("ellipse", 300), ("rectangle", 210)])
+        # What is not sent yet goes first: a stroke and its undo leave what was there before.
+        page.locator("#roi-list button").first.click()
+        before = there()
+        hand.press("ArrowDown", "z")
+        page.wait_for_timeout(1000)
+        assert there() == before
