@@ -74,7 +74,7 @@ class Eye {
       const isOpen = codes[place] === this.root.dataset.notEvaluated;
       part.dataset.score = isOpen ? "open" : score ?? "unseen";
       part.querySelector("text").textContent = isOpen ? place + 1 : score ?? "0";
-      part.setAttribute("aria-label", `${this.names[place]}: ${this.lists[place].selectedOptions[0].textContent}`);
+      part.setAttribute("aria-label", `${this.names[place]}: ${isOpen ? "" : `${score ?? 0} `}${this.lists[place].selectedOptions[0].textContent}`);
       part.setAttribute("tabindex", place + 1 === this.here ? "0" : "-1");
     }
     this.ring.setAttribute("d", outline(RINGS[ringOf(this.here)], this.here));
