@@ -11,6 +11,7 @@ from uuid import UUID
 from core.deid.candidate import Index, frame_bytes
 from core.deid.masks import MOST_RECTS, Rect, kept_regions
 from core.deid.text_judge import Finding, Kind, judge
+from core.deid.text_line import covering
 from core.deid.text_search import Picture, find_texts
 from core.dicom.pixel_format import PixelFormat
 from core.dicom.ultrasound import Region
@@ -19,7 +20,6 @@ from core.node import SiteNode
 from core.permissions import SYSTEM
 
 LEAVE: Final = "leave"
-_ROOM: Final = 3  # pixels round a line: letters reach a little further than a detector says
 _EDGE: Final = 3
 _SAME: Final = 0.5  # of their union: two boxes over one text
 REASONS: Final[Mapping[str, str]] = {
@@ -106,8 +106,8 @@ def _overlap(one: Sequence[float], two: Sequence[float]) -> float:
 
 def rect_of(box: Sequence[int], columns: int, rows: int) -> Rect:
     """A rectangle that covers a line of text, inside the image."""
-    x0, y0 = max(int(box[0]) - _ROOM, 0), max(int(box[1]) - _ROOM, 0)
-    x1, y1 = min(int(box[2]) + _ROOM, columns), min(int(box[3]) + _ROOM, rows)
+    x0, y0, x1, y1 = covering(box)
+    x1, y1 = min(x1, columns), min(y1, rows)
     return Rect(x0, y0, x1 - x0, y1 - y0)
 
 
