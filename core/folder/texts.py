@@ -15,7 +15,6 @@ from core.deid.text_search import Picture, find_texts
 from core.dicom.facts import InstanceIdentity
 from core.sandbox import Sandbox
 
-READER: Final = "text-2"  # raised with everything that could make a reading come out otherwise
 _ROOM: Final = 1 << 30  # bytes of the machine for each reader, which takes about half of it
 _TOUCH: Final = 4  # pixels
 _Box = tuple[int, int, int, int]
