@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 from core.deid.headers import METHOD
+from core.deid.text_line import READER
 from core.dicom.facts import InstanceIdentity
 from core.dicom.quiet import PARSER_ERRORS
 from core.errors import Held, Refused
@@ -43,7 +44,7 @@ class Options:
     @property
     def recipe(self) -> str:
         """Names how files are worked on: one that was worked on otherwise is worked on again."""
-        parts = [METHOD, texts.READER, self.rules.version, self.study_is_patient]
+        parts = [METHOD, READER, self.rules.version, self.study_is_patient]
         return sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 

@@ -135,7 +135,7 @@ def _build(node: SiteNode, package: Package, packaged: PackagedImage, link: Link
     with node.staging.open(packaged.image_id, "release") as written:
         verify.check_released(written, written.size, needles)
         verify.frames_decode(written, open_part10(written, written.size), node.sandbox)
-        _check_text(node, package.case_id, packaged.image_id, mask, written)
+        _check_text(node, packaged.image_id, mask, written)
         written.seek(0)
         sha256, size = sha256_of(written)
         written.seek(0)
@@ -149,15 +149,15 @@ def _build(node: SiteNode, package: Package, packaged: PackagedImage, link: Link
     node.staging.delete(packaged.image_id, "release")
 
 
-def _check_text(node: SiteNode, case_id: UUID, image_id: UUID, mask: ImageMask, written: SealedReader) -> None:
-    """Read the file's own frames once more: what is known of a patient may have grown since the mask was confirmed."""
+def _check_text(node: SiteNode, image_id: UUID, mask: ImageMask, written: SealedReader) -> None:
+    """Judge the text of the file's own frames once more: more may be known of a patient than when the mask was confirmed."""
     part10 = open_part10(written, written.size)
     if part10.pixel is None:
         raise Held("The file has no picture.")
     with reading(node.engine) as session:
-        regions = regions_of(session.get_one(SiteImage, image_id).facts)
+        image = session.get_one(SiteImage, image_id)
     frames = Picture(part10.pixel, lambda n: frame_bytes(written, part10, n - 1), palette_of(part10.dataset))
-    found = texts.look(node, case_id, frames, regions, [Rect(*rect) for rect in mask.rects])
+    found = texts.look(node, image, frames, regions_of(image.facts), [Rect(*rect) for rect in mask.rects])
     if texts.not_left(mask, found):
         raise TextRemains(
             "Text that nobody has answered for is visible in a picture; look at the image again.", image_id

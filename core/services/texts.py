@@ -1,25 +1,27 @@
 """Text in a picture: looked for in the candidate, judged with this patient's own values; a person answers what remains.
 
-Kept are places and kinds only, never what is written there: {frame, box, kind, what, answer, by, at}. `answer` is null
-until a person said `leave`; a place that was masked is not there any more when the next candidate is looked through."""
+What was read is judged anew each time, and kept sealed only (`core.services.readings`). In the clear are places and kinds,
+never what is written there: {frame, box, kind, what, answer, by, at}. `answer` is null until a person said `leave`; a
+place that was masked is not there any more when the next candidate is looked through."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO, Final
-from uuid import UUID
 
 from core.deid.candidate import Index, frame_bytes
 from core.deid.masks import MOST_RECTS, Rect, kept_regions
 from core.deid.text_judge import Finding, Kind, judge
-from core.deid.text_search import Picture, find_texts
+from core.deid.text_line import covering
+from core.deid.text_search import Picture
 from core.dicom.pixel_format import PixelFormat
 from core.dicom.ultrasound import Region
 from core.models.curation import ImageMask
+from core.models.sitecase import SiteImage
 from core.node import SiteNode
 from core.permissions import SYSTEM
+from core.services.readings import texts_of
 
 LEAVE: Final = "leave"
-_ROOM: Final = 3  # pixels round a line: letters reach a little further than a detector says
 _EDGE: Final = 3
 _SAME: Final = 0.5  # of their union: two boxes over one text
 REASONS: Final[Mapping[str, str]] = {
@@ -52,13 +54,13 @@ def reason(what: str) -> str:
 
 
 def look(
-    node: SiteNode, case_id: UUID, picture: Picture, regions: Sequence[Region], rects: Sequence[Rect]
+    node: SiteNode, image: SiteImage, picture: Picture, regions: Sequence[Region], rects: Sequence[Rect]
 ) -> list[Finding]:
     """What masked frames still show that may identify; each place once. Raises Refused for frames that do not decode."""
-    texts = find_texts(node.reader, picture)
+    texts = texts_of(node, image.id, picture)
     if not texts:
         return []
-    needles = node.vault.needles(case_id, SYSTEM.name)
+    needles = node.vault.needles(image.case_id, SYSTEM.name)
     found = [_cut(one, rects) for one in judge(texts, needles, _kept(picture.format, regions))]
     return _once([one for one in found if one.kind != Kind.LABEL and not _is_covered(one, rects)])
 
@@ -106,8 +108,8 @@ def _overlap(one: Sequence[float], two: Sequence[float]) -> float:
 
 def rect_of(box: Sequence[int], columns: int, rows: int) -> Rect:
     """A rectangle that covers a line of text, inside the image."""
-    x0, y0 = max(int(box[0]) - _ROOM, 0), max(int(box[1]) - _ROOM, 0)
-    x1, y1 = min(int(box[2]) + _ROOM, columns), min(int(box[3]) + _ROOM, rows)
+    x0, y0, x1, y1 = covering(box)
+    x1, y1 = min(x1, columns), min(y1, rows)
     return Rect(x0, y0, x1 - x0, y1 - y0)
 
 

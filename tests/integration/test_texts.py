@@ -4,11 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from sqlmodel import select
 
 from core.db import reading, transaction
+from core.deid.text_line import Text
+from core.deid.text_search import Picture
+from core.dicom.pixel_format import PixelFormat
 from core.errors import Conflict, Malformed, WrongState
 from core.models.audit import AuditEvent
 from core.models.curation import ImageMask, MaskState
@@ -18,7 +22,7 @@ from core.node import SiteNode
 from core.package import central_keys
 from core.permissions import Actor
 from core.queries import deid_report
-from core.services import masks, release, text_answers
+from core.services import masks, readings, release, text_answers
 from tests.casework import Case, pulled, written_on
 from tests.pacs_twin import BadPacs, running
 from tests.rawsearch import hits
@@ -156,6 +160,39 @@ def test_what_is_learned_later_stops_the_release_and_brings_the_image_back(desk:
     assert mask.state == MaskState.PROPOSED and mask.revision == 2
     masks.make_candidate(desk.node, image.id)
     assert "name" in [case.mask(image).texts[number]["what"] for number in _open(case.mask(image))]
+
+
+def test_frames_that_were_read_are_judged_again_and_not_read_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = desk.case("LIVER")
+    case.draw()
+    case.look_and_confirm()
+    case.register()
+    monkeypatch.setattr(readings, "find_texts", lambda *_: pytest.fail("these frames were read before"))
+    assert case.release().state == PackageState.DEIDENTIFIED
+
+
+def test_a_reading_is_of_these_very_frames_and_sealed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    image_id, seen, secret = uuid4(), count(), "QZXSECRETNAME"
+
+    def find(*_: object) -> list[Text]:
+        return [Text(1, (1, 2, 30, 14), f"{secret} {next(seen)}", 0.9)]
+
+    monkeypatch.setattr(readings, "find_texts", find)
+
+    def said(second: bytes = b"\1" * 12, rows: int = 2) -> str:
+        fmt = PixelFormat("1.2.840.10008.1.2.1", rows, 2, 3, 8, 8, 0, "RGB", 0, 2)
+        picture = Picture(fmt, lambda number: bytes(12) if number == 1 else second, None)
+        (text,) = readings.texts_of(desk.node, image_id, picture)
+        assert text.box == (1, 2, 30, 14)
+        return text.words[-1]
+
+    assert [said(), said(), said(b"\1" * 11 + b"\2"), said(rows=3), said(rows=3)] == ["0", "0", "1", "2", "2"]
+    assert hits(desk.folder, [secret]) == []
+    monkeypatch.setattr(readings, "READER", "text-other")
+    assert said(rows=3) == "3"
+    desk.node.staging.put(image_id, readings.KIND, [b"damaged"])
+    assert said(rows=3) == "4"
+    assert desk.node.staging.delete_case([image_id]) == 1
 
 
 def test_the_report_says_what_was_done_and_repeats_nothing(desk: Desk) -> None:
