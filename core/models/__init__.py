@@ -2,7 +2,20 @@
 
 from sqlmodel import SQLModel
 
-from core.models import archive, audit, bank, curation, datasets, devices, filters, people, schedule, sitecase, transfer
+from core.models import (
+    archive,
+    audit,
+    bank,
+    curation,
+    datasets,
+    devices,
+    filters,
+    heart,
+    people,
+    schedule,
+    sitecase,
+    transfer,
+)
 
 metadata = SQLModel.metadata
 
@@ -14,6 +27,7 @@ __all__ = [
     "datasets",
     "devices",
     "filters",
+    "heart",
     "metadata",
     "people",
     "schedule",

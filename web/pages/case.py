@@ -9,7 +9,7 @@ from starlette.responses import Response
 from core.permissions import Actor, Verb
 from core.queries.case_form import form_page
 from core.queries.case_page import case_page
-from web import case_data
+from web import case_data, heart_data
 from web.deps import SessionDep, may
 from web.render import look_of, page
 
@@ -39,6 +39,7 @@ def case_viewer(
         "may_curate": case_data.may_curate(found, actor),
         "may_register": case_data.may_register(found, actor),
         "may_see_pixels": actor.may(Verb.SEE_PIXELS, found.case.domain),
+        "heart": heart_data.island(session, found.case, look_of(request).lang),
         "island": case_data.island(found, actor, look_of(request).lang, request.app.state.settings.zone),
     }
     return page(request, "case.html", values)
