@@ -37,7 +37,8 @@ _OTHER: Final = """
     vault.reindex vault.reseal vault.reveal-instances vault.revise-instance wado.metadata web.api_docs
     web.case_add_roi web.case_change_roi web.case_confirm_mask web.case_frame web.case_mask web.case_mask_shown
     api.answer_texts api.deid_report web.case_answer_texts web.case_before web.case_report_page
-    web.case_set_mask web.case_thumb web.case_viewer web.home
+    web.case_set_mask web.case_strip web.case_thumb web.case_viewer web.home
+    vault.same-person web.case_earlier web.case_forget_defaults
     web.case_gaps web.case_history web.case_pick web.case_pick_confirmed web.case_pick_plain web.case_save_form
     web.case_save_form_plain web.case_sent web.case_sheet web.case_step
     web.sign_in web.sign_in_page web.sign_out

@@ -1,12 +1,13 @@
 """An accepted case in words: codes of its record by the vocabulary of its organ, in the person's language."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
 from core.errors import NotFound
 from core.queries.bank_facets import UNSTATED
+from core.queries.case_words import words_of
 from core.vocabulary import domain as vocabulary
 from core.vocabulary.domain import Domain
 from core.vocabulary.schema import FieldSpec, Label
@@ -51,6 +52,7 @@ _DERIVED: Final = {
     "four_class": "bank.field.four_class",
     "four_class_version": "bank.field.four_class_version",
     "releasable": "bank.field.releasable",
+    "wall_motion_index": "bank.field.wall_motion_index",
 }
 
 
@@ -68,6 +70,10 @@ def in_words(lang: Language, kind: str, value: str | None) -> str:
 
 def of(lang: Language, label: Label) -> str:
     return label.ja if lang == "ja" else label.en
+
+
+def of_all(lang: Language, labels: Iterable[Label]) -> str:
+    return text(lang, "list.comma").join(of(lang, label) for label in labels)
 
 
 @cache
@@ -134,6 +140,8 @@ def _said(lang: Language, organ: Domain, field: FieldSpec, value: Mapping[str, A
     label = of(lang, field.label)
     if value["kind"] == "codes":
         codes = tuple(value["codes"])
+        if field.type == "wall_motion":
+            return Said(label, of_all(lang, words_of(organ, field.code, codes)), (), source)
         return Said(label, _named(lang, organ, field.code, codes), codes, source)
     if value["kind"] == "boolean":
         return Said(label, yes_no(lang, value["value"]), (), source)
@@ -171,4 +179,4 @@ def _follows(lang: Language, organ: Domain, values: Mapping[str, Any]) -> Iterat
 
 def four_classes(organ: Domain) -> tuple[Any, ...]:
     """The classes that a classifier of this organ is trained on; none where there is no such map."""
-    return organ.derivation.four_class.classes if organ.derivation.four_class else ()
+    return organ.four_class.classes if organ.four_class else ()

@@ -12,10 +12,12 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from core.curation.wall_motion import NOT_EVALUATED
 from core.errors import NotFound
 from core.permissions import Actor
 from core.settings import Settings
 from core.vocabulary import domain as vocabulary
+from core.vocabulary.schema import Option
 from web import assets, words
 from web.nav import menu
 from web.said import said
@@ -63,8 +65,15 @@ def environment() -> Environment:
         "integrity": assets.integrity,
         "icon": icon,
         "tones": TONES,
+        "not_evaluated": NOT_EVALUATED,
     }
+    made.filters["search_words"] = search_words
     return made
+
+
+def search_words(option: Option) -> str:
+    """What somebody may type to find a choice: its words in both languages, its code and its synonyms."""
+    return " | ".join(dict.fromkeys((option.label.ja, option.label.en, option.code, *option.synonyms)))
 
 
 @cache

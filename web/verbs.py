@@ -25,6 +25,7 @@ VERBS: Final[dict[str, str]] = {
     "case.flag-merged": "verb.case.flag-merged",
     "case.flag-refused": "verb.case.flag-refused",
     "case.search": "verb.case.search",
+    "case.earlier": "verb.case.earlier",
     "case.flagged": "verb.case.flagged",
     "case.deferred": "verb.case.deferred",
     "case.queued": "verb.case.queued",

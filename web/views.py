@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
 from sqlmodel import Session
@@ -17,6 +17,7 @@ from core.queries.worklist import SORTS, Chosen, Line
 from core.services import filters
 
 AGES: Final = (1, 3, 7, 30)
+LONGEST_LIST: Final = 400
 _FLAGS: Final = ("stuck", "mine", "masks", "arrived")
 _DOWN_FIRST: Final = frozenset({"number", "images", "age"})
 
@@ -42,6 +43,15 @@ class View:
     def aria_sort(self, sort: str) -> str:
         return ("descending" if self.chosen.descending else "ascending") if self.chosen.sort == sort else ""
 
+    def case(self, case_id: UUID) -> str:
+        """A case of this list, from which one goes on in its order."""
+        return case_href(case_id, self.listed)
+
+    @property
+    def listed(self) -> str:
+        """The list as a case's page carries it along: without its page; all of it is worked through in its order."""
+        return urlencode(self._first) or "order=down"
+
     def address(self, path: str) -> str:
         return path + (f"?{urlencode(self.query)}" if self.query else "")
 
@@ -58,13 +68,26 @@ def href(query: Mapping[str, Any]) -> str:
     return "/worklist" + (f"?{urlencode(query)}" if query else "")
 
 
+def case_href(case_id: UUID, listed: str) -> str:
+    return f"/cases/{case_id}" + (f"?{urlencode({'list': listed})}" if listed else "")
+
+
 def kept(view: View) -> dict[str, str]:
     """What a saved view keeps: neither the page nor the cases of a search."""
     return {name: value for name, value in view.query.items() if name not in {"page", "found"}}
 
 
 def view_of(request: Request, session: Session, actor: Actor) -> View:
-    asked = request.query_params
+    return _view(request, session, actor, request.query_params)
+
+
+def list_of(request: Request, session: Session, actor: Actor) -> View | None:
+    """The list from which a case was opened, which its page carries along as `list`; None where there is none."""
+    query = request.query_params.get("list", "")[:LONGEST_LIST]
+    return _view(request, session, actor, dict(parse_qsl(query))) if query else None
+
+
+def _view(request: Request, session: Session, actor: Actor, asked: Mapping[str, str]) -> View:
     state = next((state for state in CaseState if state == asked.get("state")), None)
     domain = next((code for code in request.app.state.settings.domains if code == asked.get("domain")), None)
     older = next((days for days in AGES if str(days) == asked.get("older")), None)

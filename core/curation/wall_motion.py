@@ -5,7 +5,7 @@ Segments: M. D. Cerqueira et al., Circulation 105:539 (2002). Scores and index: 
 tip of the apex (17) hardly moves, so the 16 segments without it may be scored alone. Names are in the code lists."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,7 +29,8 @@ SCORES: Final[Mapping[str, int]] = {
     "25437005": 4,
     "WM-ANEU": 4,
 }
-NOT_SEEN: Final = frozenset({"122288", "373121007", "261665006"})
+NOT_EVALUATED: Final = "373121007"  # nobody has looked yet: an answer that holds it is not whole
+NOT_SEEN: Final = frozenset({"122288", NOT_EVALUATED, "261665006"})
 
 
 @dataclass(frozen=True)
@@ -62,3 +63,18 @@ def score_index(findings: Mapping[int, str]) -> WallMotion:
     scores = [SCORES[code] for code in findings.values() if code in SCORES]
     mean = sum(scores) / len(scores) if scores else None
     return WallMotion(mean, len(scores), SEGMENTS - len(scores))
+
+
+def of_answer(findings: Sequence[str]) -> WallMotion:
+    """The index of a form's answer: one finding for each segment, in their order. Raises Malformed as `score_index`."""
+    if len(findings) != SEGMENTS:
+        raise Malformed("Wall motion is a finding for each of the 17 segments.")
+    return score_index(dict(enumerate(findings, 1)))
+
+
+def by_finding(findings: Sequence[str]) -> dict[str, list[int]]:
+    """{finding: its segments} of a form's answer, in the order of the segments: what a person reads at a glance."""
+    found: dict[str, list[int]] = {}
+    for segment, code in enumerate(findings, 1):
+        found.setdefault(code, []).append(segment)
+    return found

@@ -40,6 +40,7 @@ __all__ = [
     "palette_of",
     "sandboxed_decode",
     "sandboxed_render",
+    "sandboxed_strip",
     "sent_palette",
     "to_rgb",
 ]
@@ -238,3 +239,14 @@ def sandboxed_render(params: dict[str, Any], blobs: list[bytes]) -> tuple[dict[s
     media_type = params.get("media_type", "image/jpeg")
     data = encode_png(rgb) if media_type == "image/png" else encode_jpeg(rgb, int(params.get("quality", 90)))
     return {"media_type": media_type, "rows": rgb.shape[0], "columns": rgb.shape[1]}, [data]
+
+
+def sandboxed_strip(params: dict[str, Any], blobs: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
+    """For `core.sandbox`: `frames` stored frames (the first blobs) side by side in one JPEG, from left to right.
+
+    Params: `fmt` and `palette` as `sandboxed_render`; `size` [width, height] that each frame fits into; `quality`."""
+    fmt, frames = PixelFormat(**params["fmt"]), int(params["frames"])
+    palette = sent_palette(params.get("palette"), blobs[-1])
+    cells = [resized(to_rgb(decode_stored(blob, fmt), fmt, palette), None, params["size"]) for blob in blobs[:frames]]
+    strip = np.concatenate(cells, axis=1)
+    return {"rows": strip.shape[0], "columns": strip.shape[1]}, [encode_jpeg(strip, int(params["quality"]))]

@@ -6,16 +6,19 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session
 
 from core.clock import now_utc
+from core.curation.wall_motion import NOT_EVALUATED, SCORES, SEGMENTS, segments
 from core.models.curation import ImageMask, MaskState, Pick, Roi
 from core.models.people import User
 from core.models.sitecase import CaseState, ImageState, SiteCase, SiteImage
 from core.permissions import Actor, Verb
 from core.queries import cases as queries
+from core.queries.case_around import around
 from core.queries.case_words import words_of
-from core.services import curation, registering
+from core.queries.worklist import Chosen
+from core.services import curation, defaults, registering
 from core.services.rois import size_mm
 from core.vocabulary import domain as vocabulary
 from core.vocabulary.answers import holds
@@ -28,7 +31,9 @@ _WAITING: Final = frozenset({CaseState.FLAGGED, CaseState.DEFERRED, CaseState.QU
 
 @dataclass(frozen=True)
 class Question:
-    """One field with its answer; `automatic` is what the tags say, even where a person has answered otherwise."""
+    """One field with its answer; `automatic` is what the tags say, even where a person has answered otherwise.
+
+    `usual` is what this person answered last time, offered where there is no answer."""
 
     spec: FieldSpec
     options: tuple[Option, ...]
@@ -40,6 +45,33 @@ class Question:
     is_needed: bool
     words: tuple[Label, ...] = ()
     problem: Label | None = None
+    tag_words: tuple[Label, ...] = ()
+    usual: Any = None
+    usual_words: tuple[Label, ...] = ()
+
+    @property
+    def segments(self) -> list[tuple[int, Label, str]]:
+        """(number, name, finding) of each segment of a wall motion; where nobody has answered, nobody has looked."""
+        found = self.chosen or (NOT_EVALUATED,) * SEGMENTS
+        return [(number, option.label, found[number - 1]) for number, option in sorted(segments().items())]
+
+    @property
+    def keys(self) -> list[tuple[str, Option]]:
+        """(key, finding) of a wall motion: the first finding of each score by its number, 0 for what was not seen."""
+        found: dict[str, Option] = {}
+        for option in self.options:
+            if option.code != NOT_EVALUATED:
+                found.setdefault(str(SCORES.get(option.code, 0)), option)
+        return list(found.items())
+
+    @property
+    def key_codes(self) -> dict[str, str]:
+        return {key: option.code for key, option in self.keys}
+
+    @property
+    def scores(self) -> dict[str, int]:
+        """The scores of the findings of a wall motion; what was not seen has none."""
+        return {option.code: SCORES[option.code] for option in self.options if option.code in SCORES}
 
     @property
     def chosen(self) -> tuple[str, ...]:
@@ -89,31 +121,24 @@ class Choice:
         return self.image.state == ImageState.STAGED and self.image.frames > 0
 
 
-@dataclass(frozen=True)
-class Around:
-    """The cases before and after this one in the same state, by number; `position` counts from 1."""
-
-    previous: UUID | None
-    next: UUID | None
-    position: int
-    total: int
-
-
-def form_page(session: Session, actor: Actor, case: SiteCase) -> dict[str, Any]:
-    """Everything that the templates of the form side need beside the case itself."""
+def form_page(session: Session, actor: Actor, case: SiteCase, chosen: Chosen | None = None) -> dict[str, Any]:
+    """Everything that the templates of the form side need beside the case itself; `chosen` is the list it came from."""
     organ = vocabulary.load(case.domain)
     entries, version = curation.present_form(session, case)
     plain = {code: entry["value"] for code, entry in entries.items()}
-    questions = questions_of(organ, entries, curation.filled(session, case, {}))
-    is_open = case.state == CaseState.CURATING
+    may_edit = case.state == CaseState.CURATING and actor.may(Verb.CURATE, case.domain)
+    usual = defaults.offered(session, actor, organ, entries) if may_edit else {}
+    questions = questions_of(organ, entries, curation.filled(session, case, {}), usual)
     return {
         "version": version,
         "sections": sections_of(organ.sections, questions),
         "questions": questions,
-        "rules": organ.derivation.model_dump(mode="json", by_alias=True, exclude={"four_class"}),
+        "rules": rules_of(organ),
         "derived": {code: words_of(organ, code, value) for code, value in organ.derive(plain).items()},
         "quick": quick_of(organ),
-        "may_edit": is_open and actor.may(Verb.CURATE, case.domain),
+        "may_edit": may_edit,
+        "offered": sum(question.is_asked and question.usual is not None for question in questions),
+        "around": around(session, actor, case, chosen),
         "choices": choices_of(session, case),
         "reject_reasons": sorted(curation.REJECT_REASONS),
         "long": LONG,
@@ -127,7 +152,6 @@ def standing_of(session: Session, actor: Actor, case: SiteCase) -> dict[str, Any
     left = (case.release_at - now_utc()).total_seconds() if case.release_at and not is_open else 0.0
     return {
         "gaps": missing_of(session, case) if is_open else [],
-        "around": around(session, actor, case),
         "steps": open_steps(session, actor, case),
         "may_register": actor.may(Verb.REGISTER, case.domain),
         "may_see_packages": actor.may(Verb.SEE_PACKAGES, case.domain),
@@ -143,17 +167,26 @@ def _has(domain: str, code: str) -> bool:
     return any(field.code == code for field in vocabulary.load(domain).fields)
 
 
+def rules_of(organ: vocabulary.Domain) -> dict[str, Any]:
+    """How benign and malignant follow, for the script that shows and hides; nothing where no diagnosis is a lesion."""
+    rule = organ.derivation
+    return rule.model_dump(mode="json", by_alias=True, exclude={"four_class"}) if rule else {}
+
+
 def quick_of(organ: vocabulary.Domain) -> list[Option]:
     """The diagnoses that the number keys choose: all of a short list, else those of the classes that are trained."""
-    options = organ.options[organ.derivation.source]
-    if len(options) <= LONG or organ.derivation.four_class is None:
+    options = organ.options[organ.source]
+    if len(options) <= LONG or organ.four_class is None:
         return list(options[:LONG])
-    common = [code for one in organ.derivation.four_class.classes for code in one.diagnoses]
+    common = [code for one in organ.four_class.classes for code in one.diagnoses]
     return [option for code in common for option in options if option.code == code][:LONG]
 
 
 def questions_of(
-    organ: vocabulary.Domain, entries: Mapping[str, Any], automatic: Mapping[str, Any]
+    organ: vocabulary.Domain,
+    entries: Mapping[str, Any],
+    automatic: Mapping[str, Any],
+    usual: Mapping[str, Any] | None = None,
 ) -> tuple[Question, ...]:
     """Every field of the form in its order, those that do not apply too: a script may come to show them."""
     plain = {code: entry["value"] for code, entry in entries.items()}
@@ -163,7 +196,7 @@ def questions_of(
     for spec in organ.fields:
         entry, by_tag = entries.get(spec.code, nothing), automatic.get(spec.code, nothing)
         is_needed = spec.required if isinstance(spec.required, bool) else _holds(organ, spec.required, plain)
-        is_tag = by_tag["source"] == "tag"
+        is_tag, offer = by_tag["source"] == "tag", (usual or {}).get(spec.code)
         found.append(
             Question(
                 spec,
@@ -175,6 +208,9 @@ def questions_of(
                 spec.code in asked,
                 is_needed or spec.one_of is not None,
                 tuple(words_of(organ, spec.code, entry["value"])),
+                tag_words=tuple(words_of(organ, spec.code, by_tag["value"])) if is_tag else (),
+                usual=offer,
+                usual_words=tuple(words_of(organ, spec.code, offer)),
             )
         )
     return tuple(found)
@@ -252,24 +288,6 @@ def roi_size(session: Session, case: SiteCase) -> tuple[float, float] | None:
     measured = [size_mm(roi, images[roi.image_id]) for roi in queries.rois_of(session, case.id)]
     sizes = [(max(size), min(size)) for size in measured if size is not None]
     return max(sizes, default=None)
-
-
-def around(session: Session, actor: Actor, case: SiteCase) -> Around:
-    """The neighbours among the cases of the same state that this person may see."""
-    same = queries.readable_cases(actor).where(SiteCase.state == case.state).subquery()
-    number = same.c.number
-    before, after, position, total = session.exec(
-        select(
-            func.max(number).filter(number < case.number),
-            func.min(number).filter(number > case.number),
-            func.count().filter(number <= case.number),
-            func.count(),
-        ).select_from(same)
-    ).one()
-    wanted = [n for n in (before, after) if n is not None]
-    found = session.exec(queries.readable_cases(actor).where(col(SiteCase.number).in_(wanted)))
-    ids = {row.number: row.id for row in found}
-    return Around(ids.get(before), ids.get(after), position, total)
 
 
 def open_steps(session: Session, actor: Actor, case: SiteCase) -> list[str]:

@@ -13,6 +13,7 @@ from core.models.sitecase import CaseState, SiteCase, SiteImage
 from core.models.transfer import Package, SignedMessage
 from core.permissions import Actor, Verb
 from core.queries import cases as queries
+from core.queries.case_around import around
 from core.queries.case_form import missing_of, name_of
 from core.queries.case_words import DERIVED, codes_of, label_of, words_of
 from core.services import curation, packages, record, registering
@@ -69,6 +70,7 @@ def sheet_page(session: Session, actor: Actor, case_id: UUID) -> dict[str, Any]:
         "left_out": len(queries.images_of(session, case.id)) - len(images),
         "gaps": missing_of(session, case) if is_open else [],
         "is_open": is_open,
+        "next": around(session, actor, case).next if is_open else None,
         "may_register": actor.may(Verb.REGISTER, case.domain),
         "may_see_pixels": actor.may(Verb.SEE_PIXELS, case.domain),
         "registered_by": name_of(session, case.registered_by),

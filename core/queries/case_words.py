@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+from core.curation.wall_motion import by_finding
 from core.vocabulary.domain import Domain
 from core.vocabulary.schema import FieldSpec, Label
 
@@ -13,6 +14,7 @@ DERIVED: Final = {
     "four_class": Label(ja="4分類", en="Class of four"),
     "four_class_version": Label(ja="4分類の版", en="Version of the classes"),
     "releasable": Label(ja="診断が確定している", en="The diagnosis is settled"),
+    "wall_motion_index": Label(ja="壁運動スコアインデックス（WMSI）", en="Wall motion score index (WMSI)"),
 }
 _MALIGNANCY: Final = {
     "benign": Label(ja="良性", en="Benign"),
@@ -40,8 +42,19 @@ def words_of(organ: Domain, code: str, value: Any) -> list[Label]:  # noqa: ANN4
         spec = _spec(organ, code)
         unit = spec.unit if spec and spec.unit else Label(ja="", en="")
         return [Label(ja=f"{value:.10g} {unit.ja}".strip(), en=f"{value:.10g} {unit.en}".strip())]
+    if (spec := _spec(organ, code)) is not None and spec.type == "wall_motion":
+        return _wall_motion(organ, code, value)
     codes: Sequence[Any] = value if isinstance(value, list | tuple) else [value]
     return [_choice(organ, code, str(one)) for one in codes]
+
+
+def _wall_motion(organ: Domain, code: str, findings: Sequence[str]) -> list[Label]:
+    """Each finding with the numbers of its segments."""
+    found = []
+    for finding, segments in by_finding(findings).items():
+        label, numbers = _choice(organ, code, finding), " ".join(map(str, segments))
+        found.append(Label(ja=f"{label.ja}（{numbers}）", en=f"{label.en} ({numbers})"))
+    return found
 
 
 def codes_of(value: Any) -> list[str]:  # noqa: ANN401 -- any answer
@@ -55,8 +68,8 @@ def _choice(organ: Domain, code: str, chosen: str) -> Label:
     known = {option.code: option.label for option in organ.options.get(code, ())}
     if code == "malignancy":
         known = _MALIGNANCY
-    if code == "four_class" and organ.derivation.four_class:
-        known = {one.code: one.label for one in organ.derivation.four_class.classes}
+    if code == "four_class" and organ.four_class:
+        known = {one.code: one.label for one in organ.four_class.classes}
     return known.get(chosen, Label(ja=chosen, en=chosen))
 
 

@@ -119,6 +119,12 @@ def all_lines(session: Session, actor: Actor, chosen: Chosen) -> list[Line]:
     return lines(session, actor, chosen, MOST_EXPORTED)
 
 
+def ordered_ids(session: Session, actor: Actor, chosen: Chosen) -> list[UUID]:
+    """The cases of a filter in its order, all its pages: what a person works through from one to the next."""
+    statement = _ordered(chosen_cases(actor, chosen), chosen).with_only_columns(col(SiteCase.id)).limit(MOST_EXPORTED)
+    return list(session.execute(statement).scalars())
+
+
 def _ordered(statement: SelectOfScalar[SiteCase], chosen: Chosen) -> SelectOfScalar[SiteCase]:
     if chosen.sort == "images":
         counted = select(SiteImage.case_id, func.count().label("n")).group_by(col(SiteImage.case_id)).subquery()

@@ -14,7 +14,7 @@ from core.models.heart import FrameMarks
 from core.models.sitecase import CaseState, ImageState, SiteCase, SiteImage
 from core.permissions import Actor, Verb, check
 from core.queries import cases as queries
-from core.services import heart
+from core.services import defaults, heart
 from core.services.cases import locked
 from core.vocabulary import domain as vocabulary
 from core.vocabulary.answers import Problem
@@ -111,11 +111,22 @@ def save_form(session: Session, actor: Actor, case_id: UUID, values: Mapping[str
     if problems:
         raise WrongAnswers(problems)
     row = session.get(Form, case.id) or Form(case_id=case.id, version=0)
+    before, _ = present_form(session, case)
     row.version = _expect(row.version, version)
-    row.values = filled(session, case, clean)
+    row.values = filled(session, case, _by_hand(clean, before))
+    defaults.remember(session, actor, organ, before, row.values)
     session.add(row)
     _save(session, actor, "form", case.id, row.version, row.values)
     return row
+
+
+def _by_hand(values: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """What a person has entered: a value that a tag filled in and that nobody changed is read from the tags again."""
+    return {
+        field: value
+        for field, value in values.items()
+        if (before.get(field, {}).get("source"), before.get(field, {}).get("value")) != ("tag", value)
+    }
 
 
 def filled(session: Session, case: SiteCase, manual: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,11 @@ from core.services.cases import locked
 from core.services.curation import editable_image
 from core.services.facts import regions_of
 
+# A strip of thumbnails: so many frames of a cine at most, each within so many pixels.
+STRIP_FRAMES = 24
+STRIP_CELL = (128, 96)
+STRIP_QUALITY = 80
+
 _DEVICE = ("manufacturer", "model", "software", "rows", "columns", "image_type", "modality", "sop_class_uid", "regions")
 
 
@@ -211,11 +216,7 @@ def _remember(session: Session, actor: Actor, mask: ImageMask, frames: Sequence[
 def _rendered(
     node: SiteNode, session: Session, actor: Actor, image_id: UUID, frame: int, width: int | None = None
 ) -> tuple[bytes, ImageMask]:
-    image, case = queries.readable_image(session, actor, image_id)
-    check(actor, Verb.SEE_PIXELS, case.domain)
-    mask = queries.current_mask(session, image.id)
-    if mask is None or mask.digest is None or actor.user_id is None:
-        raise WrongState(mask.hold if mask and mask.hold else "The candidate is not ready yet.")
+    image, mask = _with_candidate(session, actor, image_id)
     if not 1 <= frame <= image.frames:
         raise Malformed(f"This image has frames 1 to {image.frames}.")
     index = Index.of(mask.candidate)
@@ -226,6 +227,36 @@ def _rendered(
     _, rendered = node.sandbox.call("core.dicom.frames:sandboxed_render", params, blobs)
     audit.record_read(session, actor, "candidate.read", image.id)
     return rendered[0], mask
+
+
+def _with_candidate(session: Session, actor: Actor, image_id: UUID) -> tuple[SiteImage, ImageMask]:
+    """An image whose candidate this person may look at, and its mask."""
+    image, case = queries.readable_image(session, actor, image_id)
+    check(actor, Verb.SEE_PIXELS, case.domain)
+    mask = queries.current_mask(session, image.id)
+    if mask is None or mask.digest is None or actor.user_id is None:
+        raise WrongState(mask.hold if mask and mask.hold else "The candidate is not ready yet.")
+    return image, mask
+
+
+def strip_frames(frames: int) -> list[int]:
+    """The frames (from 1) that a strip of a cine of so many shows: all of a short one, else evenly spaced from the first."""
+    count = min(frames, STRIP_FRAMES)
+    return [1 + place * frames // count for place in range(count)]
+
+
+def strip(node: SiteNode, session: Session, actor: Actor, image_id: UUID) -> tuple[bytes, str]:
+    """(JPEG of the frames of `strip_frames` side by side, small, the candidate's digest); nobody has been shown them."""
+    image, mask = _with_candidate(session, actor, image_id)
+    index = Index.of(mask.candidate)
+    chosen = strip_frames(image.frames)
+    with node.staging.open(image.id, kind_of(mask.revision)) as reader:
+        stored = [frame_bytes(reader, index, frame - 1) for frame in chosen]
+    params, blobs = index.render_request(stored[0])
+    params |= {"frames": len(stored), "size": list(STRIP_CELL), "quality": STRIP_QUALITY}
+    _, made = node.sandbox.call("core.dicom.frames:sandboxed_strip", params, [*stored, *blobs[1:]])
+    audit.record_read(session, actor, "candidate.read", image.id)
+    return made[0], mask.digest or ""
 
 
 def confirm(session: Session, actor: Actor, image_id: UUID, digest: str) -> ImageMask:

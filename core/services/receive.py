@@ -98,7 +98,7 @@ def _known_codes(record: CaseRecord) -> None:
         raise Quarantine(Reason.UNKNOWN_CODE) from None
     known = {name: {option.code for option in options} for name, options in organ.options.items()}
     known |= {"label": known["diagnosis"], "malignancy": _MALIGNANCIES}
-    if four := organ.derivation.four_class:
+    if four := organ.four_class:
         known["four_class"] = {entry.code for entry in four.classes}
     fields = {field.code for field in organ.fields} | set(organ.derive({}))
     named = {field for values in (record.values, *(image.values for image in record.images)) for field in values}

@@ -21,7 +21,15 @@ from core.services.rois import centre_in_region, centre_of
 from core.vocabulary import domain as vocabulary
 from core.vocabulary.schema import FieldSpec
 
-UCUM: Final = {"": "1", "months": "mo", "days": "d", "years": "a", "/min": "1/min", "x10^4/uL": "10*4/uL"}
+UCUM: Final = {
+    "": "1",
+    "months": "mo",
+    "days": "d",
+    "years": "a",
+    "/min": "1/min",
+    "mmHg": "mm[Hg]",
+    "x10^4/uL": "10*4/uL",
+}
 _OWN_PLACE: Final = frozenset({"basis", "sex", "age_years", "examiner_class", "image_quality"})
 _READERS: Final = {"EX-SPEC": "specialist", "EX-SONO": "sonographer", "EX-TRAIN": "trainee"}
 _QUALITY: Final = {"IQ-DIAG": "diagnostic", "IQ-LIM": "limited", "IQ-NON": "non-diagnostic"}

@@ -64,8 +64,7 @@ def gaps(session: Session, case: SiteCase) -> list[Gap]:
         for roi in rois:
             if roi.image_id == image.id and mask is not None and under_mask(roi, mask):
                 found.append(Gap(f"image {image.number}", "An ROI lies under a mask.", GapKind.COVERED, image.number))
-    has_lesion = plain.get("malignancy") != "no_lesion"
-    if chosen and has_lesion and not any(roi.image_id == image.id for roi in rois for image in chosen):
+    if chosen and organ.has_lesion(plain) and not any(roi.image_id == image.id for roi in rois for image in chosen):
         found.append(Gap("images", "Draw the ROI of the lesion on at least one picked image.", GapKind.NO_ROI))
     return found
 

@@ -87,7 +87,6 @@ def _gaps(case: SiteCase, entries: Mapping[str, Any], decided: _Decided) -> int:
     organ = vocabulary.load(case.domain)
     plain = {field: entry["value"] for field, entry in entries.items()}
     _, missing, _ = organ.check({f.code: plain[f.code] for f in organ.fields if f.code in plain and f.type != "text"})
-    has_lesion = plain.get("malignancy") != "no_lesion"
     covered = sum(mask is not None and under_mask(roi, mask) for roi, mask in decided.rois)
-    undrawn = bool(decided.picked and has_lesion and not decided.rois)
+    undrawn = bool(decided.picked and organ.has_lesion(plain) and not decided.rois)
     return len(missing) + (not decided.picked) + decided.unconfirmed + covered + undrawn

@@ -109,6 +109,13 @@ class Vault:
             persons = search.sealed_persons(connection, min(limit, search.MOST_NAMES))
         return search.matching(self._cipher, persons, text)
 
+    def same_person(self, case_id: UUID) -> list[UUID]:
+        """Every case of the person whose case this is, twins' included; nothing about the person is opened."""
+        with self._transaction("same-person") as connection:
+            root_id: UUID = records.case_row(connection, case_id)["root_id"]
+            patients = [row["id"] for row in records.twins(connection, root_id)]
+            return records.cases_of(connection, patients)
+
     def known_instances(self, case_id: UUID) -> frozenset[UUID]:
         with self._transaction("known-instances") as connection:
             return frozenset(row["instance_id"] for row in records.instances(connection, case_id))

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from core.curation.wall_motion import NOT_EVALUATED, SEGMENTS
 from core.vocabulary.schema import Condition, FieldSpec, Label, Option
 
 Value = str | list[str] | float | int | bool
@@ -74,6 +75,8 @@ def check_value(field: FieldSpec, options: Options, value: object) -> tuple[Valu
             return _code(field, options, value)
         case "codes":
             return _codes(field, options, value)
+        case "wall_motion":
+            return _wall_motion(field, options, value)
         case _:
             return _number(field, value)
 
@@ -96,6 +99,19 @@ def _codes(field: FieldSpec, options: Options, value: object) -> tuple[Value | N
     if not set(codes) <= {option.code for option in options[field.code]}:
         return None, WRONG_CODE
     return (codes, None) if len(set(codes)) == len(codes) else (None, TWICE)
+
+
+def _wall_motion(field: FieldSpec, options: Options, value: object) -> tuple[Value | None, Label | None]:
+    """A finding for each segment, in their order; one that nobody has looked at says so by its code."""
+    if not isinstance(value, list | tuple) or len(value) != SEGMENTS or not all(isinstance(v, str) for v in value):
+        return None, WRONG_TYPE
+    codes = [str(code) for code in value]
+    return (codes, None) if set(codes) <= {option.code for option in options[field.code]} else (None, WRONG_CODE)
+
+
+def _is_whole(field: FieldSpec, value: Value | None) -> bool:
+    is_partial = field.type == "wall_motion" and isinstance(value, list) and NOT_EVALUATED in value
+    return value is not None and not is_partial
 
 
 def _number(field: FieldSpec, value: object) -> tuple[Value | None, Label | None]:
@@ -161,7 +177,7 @@ def _gaps(
         if field.one_of:
             groups.setdefault(field.one_of, []).append(field)
         needed = field.required if isinstance(field.required, bool) else holds(field.required, clean, malignancy)
-        if needed and field.code not in clean and field.code not in wrong:
+        if needed and not _is_whole(field, clean.get(field.code)) and field.code not in wrong:
             gaps.append(Gap(field.code, field.label))
     for group in groups.values():
         if not any(field.code in clean or field.code in wrong for field in group):

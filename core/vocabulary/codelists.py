@@ -1,4 +1,4 @@
-"""The code lists: tab separated files with code system, code, and the words in English and Japanese."""
+"""The code lists: tab separated files with code system, code, the words in English and Japanese, and their synonyms."""
 
 import csv
 from collections.abc import Sequence
@@ -15,7 +15,12 @@ def read(path: Path) -> tuple[Option, ...]:
     with path.open(encoding="utf-8", newline="") as handle:
         rows = list(csv.DictReader(handle, delimiter="\t"))
     return tuple(
-        Option(code=row["code"], system=row["code_system"], label=Label(ja=row["japanese"], en=row["english"]))
+        Option(
+            code=row["code"],
+            system=row["code_system"],
+            label=Label(ja=row["japanese"], en=row["english"]),
+            synonyms=tuple(filter(None, (word.strip() for word in (row.get("synonyms") or "").split("|")))),
+        )
         for row in rows
     )
 

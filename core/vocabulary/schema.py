@@ -1,11 +1,15 @@
 """What an organ's YAML file may say, checked by Pydantic when it is loaded."""
 
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-FieldType = Literal["code", "codes", "number", "integer", "boolean", "text"]
+FieldType = Literal["code", "codes", "number", "integer", "boolean", "text", "wall_motion"]
 Malignancy = Literal["benign", "malignant", "no_lesion", "undetermined"]
+# Types whose answers are codes of a list.
+CODED: Final = frozenset({"code", "codes", "wall_motion"})
+# Answers of this section are never offered from an earlier case.
+DIAGNOSIS_SECTION: Final = "diagnosis"
 
 
 class Strict(BaseModel):
@@ -22,11 +26,14 @@ class Label(Strict):
 
 
 class Option(Strict):
-    """One choice: `code` is unique within its field; `system` names the code system it comes from."""
+    """One choice: `code` is unique within its field; `system` names the code system it comes from.
+
+    `synonyms` are what people type to find it: abbreviations, other spellings, the reading in kana."""
 
     code: str
     label: Label
     system: str = "99USDB"
+    synonyms: tuple[str, ...] = ()
 
 
 class ListChoice(Strict):
@@ -74,9 +81,10 @@ class AutoFill(Strict):
 class FieldSpec(Strict):
     """One question of the form.
 
-    A `text` field shows what a tag says and takes no entry: free text is where names leak. `applies` says when the
-    field is asked at all; `at_most` names a number it may not exceed; of the fields that share `one_of`, one must have
-    a value."""
+    A `text` field shows what a tag says and takes no entry: free text is where names leak. `wall_motion` is a finding
+    for each of the 17 segments of the left ventricle, in their order. `applies` says when the field is asked at all;
+    `at_most` names a number it may not exceed; of the fields that share `one_of`, one must have a value. `remember`:
+    what a curator answered last is offered to them in the next case; never for what belongs to the diagnosis."""
 
     code: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     label: Label
@@ -93,10 +101,11 @@ class FieldSpec(Strict):
     at_most: str | None = None
     one_of: str | None = None
     auto: AutoFill | None = None
+    remember: bool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        coded = self.type in ("code", "codes")
+        coded = self.type in CODED
         if coded == (self.list is None and not self.options):
             raise ValueError("a coded field has a list or options, and only a coded field does")
         if self.type == "text" and (self.auto is None or self.required is not False):
@@ -104,6 +113,8 @@ class FieldSpec(Strict):
         numeric = self.type in ("number", "integer")
         if numeric and (self.min is None or self.max is None or self.unit is None):
             raise ValueError("a number has a smallest and a largest value and a unit")
+        if self.remember and (self.section == DIAGNOSIS_SECTION or self.type not in ("code", "codes", "boolean")):
+            raise ValueError("only a choice is remembered, and never one of the diagnosis")
         if not numeric and (self.min, self.max, self.step, self.unit, self.at_most) != (None,) * 5:
             raise ValueError("only a number has limits, a step or a unit")
         return self
@@ -165,14 +176,19 @@ class CommonFile(Strict):
 
 
 class DomainFile(Strict):
-    """An organ's file."""
+    """An organ's file.
+
+    `without` names fields of the files it extends that it does not ask for, or asks for in its own way. `sections`
+    come before those of the files it extends, which it may name too, to bring them into its order. `derive` is for
+    organs whose diagnosis is a lesion; without it no ROI is asked for."""
 
     kind: Literal["domain"]
     code: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     version: int = Field(ge=1)
     label: Label
     extends: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     sections: tuple[Section, ...] = ()
     fields: tuple[FieldSpec, ...]
-    derive: Derivation
+    derive: Derivation | None = None
     truth_ranks: dict[str, int] = {}

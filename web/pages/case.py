@@ -9,7 +9,7 @@ from starlette.responses import Response
 from core.permissions import Actor, Verb
 from core.queries.case_form import form_page
 from core.queries.case_page import case_page
-from web import case_data, heart_data
+from web import case_data, heart_data, views
 from web.deps import SessionDep, may
 from web.render import look_of, page
 
@@ -28,14 +28,18 @@ def case_viewer(
     found = case_page(session, actor, case_id)
     usable = [one for one in found.images if one.is_usable]
     chosen = next((one for one in usable if one.image.number == image), usable[0] if usable else None)
+    view = views.list_of(request, session, actor)
     values = {
         "actor": actor,
+        "listed": view.listed if view else "",
+        "list_href": views.href(view.query) if view else "/worklist",
+        "case_href": views.case_href,
         "case": found.case,
         "images": found.images,
         "usable": usable,
         "chosen": chosen,
         "confirmed": sum(one.is_confirmed for one in usable),
-        "form": form_page(session, actor, found.case),
+        "form": form_page(session, actor, found.case, view.chosen if view else None),
         "may_curate": case_data.may_curate(found, actor),
         "may_register": case_data.may_register(found, actor),
         "may_see_pixels": actor.may(Verb.SEE_PIXELS, found.case.domain),

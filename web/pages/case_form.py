@@ -12,13 +12,14 @@ from sqlmodel import Session
 from starlette.responses import JSONResponse, Response
 
 from core.clock import now_utc
+from core.curation.wall_motion import NOT_EVALUATED
 from core.errors import Conflict
 from core.permissions import Actor, Verb
 from core.queries import case_page
 from core.queries import cases as queries
 from core.queries.case_conflict import conflict_page
 from core.queries.case_form import form_page, sections_of
-from core.services import curation
+from core.services import curation, defaults
 from core.vocabulary import domain as vocabulary
 from core.vocabulary.answers import Problem
 from web.deps import Fields, FormDep, SessionDep, may
@@ -28,6 +29,11 @@ router = APIRouter(include_in_schema=False)
 ROLES: Final = ("site",)
 Curator = Annotated[Actor, may(Verb.CURATE)]
 _ANSWERS: Final = {"yes": True, "no": False}
+
+
+class DefaultsSent(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    forget: list[str] = Field(max_length=100)
 
 
 class FormSent(BaseModel):
@@ -99,9 +105,11 @@ def answers_of(organ: vocabulary.Domain, fields: Fields) -> dict[str, Any]:
     for spec in organ.fields:
         side = "theirs-" if fields.get(f"take-{spec.code}") == "theirs" else ""
         given = [value for value in fields.many(f"{side}{spec.code}") if value]
-        if not given or spec.readonly:
+        if not given or spec.readonly or set(given) == {NOT_EVALUATED}:
             continue
-        if spec.type == "codes":
+        if spec.type == "wall_motion":
+            found[spec.code] = given  # a select for each segment, in their order
+        elif spec.type == "codes":
             found[spec.code] = _ordered(given, fields.get(f"order-{spec.code}", "").split())
         elif spec.type in ("number", "integer"):
             found[spec.code] = _number(given[-1])
@@ -156,6 +164,14 @@ def _again(
     sections = sections_of([section for section, _, _ in form["sections"]], questions)
     values = {"actor": actor, "case": case, "form": form | {"sections": sections, "questions": questions}}
     return page(request, "case/plain.html", values, wrong.status)
+
+
+@router.put("/cases/{case_id}/defaults")
+def case_forget_defaults(case_id: UUID, body: DefaultsSent, session: SessionDep, actor: Curator) -> Response:
+    """Usual answers of this person that are not to be offered any more in this organ."""
+    case = queries.readable_case(session, actor, case_id)
+    defaults.forget(session, actor, case.domain, body.forget)
+    return JSONResponse({"at": now_utc().isoformat()})
 
 
 @router.put("/cases/{case_id}/images/{image_id}/pick", dependencies=[Depends(image_number)])

@@ -23,6 +23,7 @@ ROLES: Final = ("site",)
 THUMB_PX: Final = 192
 _PICTURE: Final = "/cases/{case_id}/images/{image_id}"
 _PNG: Final = "image/png"
+_JPEG: Final = "image/jpeg"
 
 
 class Sent(BaseModel):
@@ -94,8 +95,8 @@ Looker = Annotated[Actor, may(Verb.SEE_PIXELS)]
 Curator = Annotated[Actor, may(Verb.CURATE)]
 
 
-def _picture(png: bytes, digest: str) -> Response:
-    return Response(png, media_type=_PNG, headers={"Cache-Control": "no-store", "Sonobank-Digest": digest})
+def _picture(picture: bytes, digest: str, media_type: str = _PNG) -> Response:
+    return Response(picture, media_type=media_type, headers={"Cache-Control": "no-store", "Sonobank-Digest": digest})
 
 
 def _json(values: dict[str, Any], status: int = 200) -> Response:
@@ -111,6 +112,12 @@ def _mask(request: Request, session: SessionDep, actor: Actor, image: SiteImage)
 def case_thumb(node: SiteDep, session: SessionDep, actor: Looker, image: ImageDep) -> Response:
     """The first frame of the candidate, small; it counts for nothing when the mask is confirmed."""
     return _picture(*masks.preview(node, session, actor, image.id, 1, THUMB_PX))
+
+
+@router.get(_PICTURE + "/strip")
+def case_strip(node: SiteDep, session: SessionDep, actor: Looker, image: ImageDep) -> Response:
+    """Frames of the candidate side by side, small, for the list of images; as the thumbnail it counts for nothing."""
+    return _picture(*masks.strip(node, session, actor, image.id), media_type=_JPEG)
 
 
 @router.get(_PICTURE + "/frames/{frame}")

@@ -6,13 +6,14 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from core.errors import Malformed, WrongState
+from core.errors import Malformed, NotFound, WrongState
 from core.permissions import Actor, Verb
 from core.queries import cases as queries
 from core.queries.case_form import standing_of
 from core.queries.case_sheet import sent_of, sheet_page
 from core.services import steps
-from web.deps import FormDep, SessionDep, may
+from web import views
+from web.deps import Fields, FormDep, SessionDep, may
 from web.pages.case_images import SiteDep
 from web.render import page, redirect
 
@@ -51,7 +52,18 @@ def case_step(
         return page(request, "case/gaps.html", values, refused.status)
     except Malformed as wrong:
         return page(request, "case/gaps.html", _standing(session, actor, case_id) | {"refused": wrong.message}, 422)
-    return redirect(request, f"/cases/{case.id}", _NOTES[step])
+    href = f"/cases/{case.id}" if fields.get("then") != "next" else _next(session, actor, fields)
+    return redirect(request, href, _NOTES[step])
+
+
+def _next(session: SessionDep, actor: Actor, fields: Fields) -> str:
+    """The case after this one in the list that the person works through; the worklist where there is none."""
+    listed = fields.get("list", "")[: views.LONGEST_LIST]
+    try:
+        case = queries.readable_case(session, actor, UUID(fields.get("next", "")))
+    except (ValueError, NotFound):
+        return "/worklist"
+    return views.case_href(case.id, listed)
 
 
 @router.get("/cases/{case_id}/gaps")

@@ -1,8 +1,9 @@
 // A long list of choices: a box in which one types Japanese, English or a code; the select under it keeps the answer.
 "use strict";
 
-const plain = (text) => text.normalize("NFKC").toLowerCase();
-const found = (words, typed) => plain(typed).split(/\s+/).every((part) => plain(words).includes(part));
+import { rank } from "./choice-search.js";
+
+const form = document.getElementById("answers");
 
 class Choice {
   at = -1;
@@ -42,7 +43,12 @@ class Choice {
 
   open(isAll = false) {
     const typed = isAll ? "" : this.box.value;
-    const fitting = this.options.filter((option) => found(option.dataset.words, typed));
+    const ranks = new Map(this.options.map((option) => [option, rank(option.dataset.words, typed)]));
+    const fitting = this.options.filter((option) => ranks.get(option)).sort((a, b) => ranks.get(b) - ranks.get(a));
+    if (!fitting.length) {
+      this.none();
+      return;
+    }
     this.list.replaceChildren(...fitting.map((option, place) => {
       const item = document.createElement("li");
       item.id = `${this.list.id}-${place}`;
@@ -55,6 +61,16 @@ class Choice {
     this.list.hidden = !fitting.length;
     this.box.setAttribute("aria-expanded", String(!this.list.hidden));
     this.mark(isAll ? fitting.findIndex((option) => option.value === this.select.value) : 0);
+  }
+
+  /** Nothing fits: say so instead of closing without a word. */
+  none() {
+    this.list.replaceChildren(Object.assign(document.createElement("li"), { className: "quiet", textContent: form.dataset.noMatch }));
+    this.list.firstChild.setAttribute("role", "option");
+    this.list.firstChild.setAttribute("aria-disabled", "true");
+    this.list.hidden = false;
+    this.box.setAttribute("aria-expanded", "true");
+    this.mark(-1);
   }
 
   mark(at) {
@@ -97,7 +113,7 @@ class Choice {
     } else if (event.key === "Enter") {
       event.preventDefault();
       const here = this.list.hidden ? null : this.list.children[this.at];
-      if (here) this.take(here.dataset.code);
+      if (here?.dataset.code) this.take(here.dataset.code);
     } else if (event.key === "Escape" && !this.list.hidden) {
       event.stopPropagation();
       this.words();
@@ -111,11 +127,11 @@ function filtered(question) {
   const chips = [...question.querySelectorAll(".chip")];
   const box = Object.assign(document.createElement("input"), { type: "search", autocomplete: "off", className: "chip-filter" });
   const name = question.querySelector(".q-label").firstChild.textContent.trim();
-  box.setAttribute("aria-label", `${name}: ${document.getElementById("answers").dataset.filter}`);
-  box.placeholder = document.getElementById("answers").dataset.filter;
+  box.setAttribute("aria-label", `${name}: ${form.dataset.filter}`);
+  box.placeholder = form.dataset.filter;
   for (const kind of ["input", "change"]) box.addEventListener(kind, (event) => event.stopPropagation());
   box.addEventListener("input", () => {
-    for (const chip of chips) chip.hidden = !found(chip.dataset.words, box.value) && !chip.querySelector("input").checked;
+    for (const chip of chips) chip.hidden = !rank(chip.dataset.words ?? "", box.value) && !chip.querySelector("input").checked;
   });
   box.addEventListener("keydown", (event) => { if (event.key === "Enter") event.preventDefault(); });
   question.querySelector(".chips").before(box);

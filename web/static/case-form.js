@@ -1,5 +1,6 @@
 // The form of a case: fields that come and go with the answers, saved by itself, with what the server says beside each field.
 "use strict";
+import { asked, holds, isEmpty, whyWrong } from "./case-rules.js";
 import { save } from "./case-save.js";
 
 const WAIT_MS = 1200;
@@ -15,6 +16,7 @@ let isSending = false;
 let isDirty = false;
 let isBehind = false;
 let last = "";
+let refused = {}; // what the server does not take, in its words
 
 document.documentElement.classList.add("has-script");
 
@@ -25,6 +27,7 @@ const plain = (text) => text.normalize("NFKC").trim().replace(/,/g, "");
 
 function answerOf(question) {
   const { field, type } = question.dataset;
+  if (type === "wall_motion") return segments(question);
   if (type === "codes") return orders.get(field)?.length ? [...orders.get(field)] : null;
   const inputs = fields(question);
   const value = inputs[0]?.type === "radio" ? inputs.find((input) => input.checked)?.value ?? "" : inputs[0]?.value ?? "";
@@ -32,6 +35,13 @@ function answerOf(question) {
   if (type === "boolean") return value === "yes";
   if (type === "number" || type === "integer") return plain(value) === "" ? null : Number(plain(value));
   return value;
+}
+
+/** A finding for each segment; none as long as nobody has looked at any. */
+function segments(question) {
+  const codes = fields(question).map((input) => input.value);
+  const { notEvaluated } = question.querySelector("[data-wall-motion]").dataset;
+  return codes.every((code) => code === notEvaluated) ? null : codes;
 }
 
 function order(question, codes) {
@@ -44,8 +54,9 @@ function put(question, value) {
   const inputs = fields(question);
   const given = value === null || value === undefined ? [] : Array.isArray(value) ? value.map(String) : [type === "boolean" ? (value ? "yes" : "no") : String(value)];
   if (type === "codes") order(question, given);
-  for (const input of inputs) {
-    if (input.type === "radio" || input.type === "checkbox") input.checked = given.length ? given.includes(input.value) : input.type === "radio" && input.value === "";
+  for (const [place, input] of inputs.entries()) {
+    if (type === "wall_motion") input.value = given[place] ?? question.querySelector("[data-wall-motion]").dataset.notEvaluated;
+    else if (input.type === "radio" || input.type === "checkbox") input.checked = given.length ? given.includes(input.value) : input.type === "radio" && input.value === "";
     else input.value = given[0] ?? "";
   }
   question.dispatchEvent(new Event("sonobank:put"));
@@ -54,65 +65,25 @@ function put(question, value) {
 /** What the form says, all fields; those that do not apply are left out when it is sent. */
 const everything = () => Object.fromEntries(questions.map((question) => [question.dataset.field, answerOf(question)]));
 
-// Rules, the same as the server's: it decides, this only shows
+// What is shown
 
-const isEmpty = (value) => value === null || value === undefined || value === "" || (Array.isArray(value) && !value.length);
+const labelOf = (field) => questions.find((one) => one.dataset.field === field)?.querySelector(".q-label").firstChild.textContent.trim() ?? field;
+const sentences = form ? JSON.parse(form.dataset.why) : {};
 
-function malignancy(values) {
-  let diagnosis = values[derive.from];
-  let groups = { benign: derive.benign, malignant: derive.malignant, no_lesion: derive.no_lesion, undetermined: derive.undetermined };
-  const grade = derive.by_grade;
-  if (grade?.when.includes(diagnosis)) {
-    groups = { benign: grade.benign, malignant: grade.malignant, undetermined: grade.undetermined };
-    diagnosis = values[grade.field];
-  }
-  return Object.keys(groups).find((name) => groups[name].includes(diagnosis)) ?? null;
-}
-
-function holds(tests, values) {
-  return tests.every((test) => {
-    const answer = test.field === "malignancy" ? malignancy(values) : values[test.field];
-    if (isEmpty(answer)) return false;
-    const given = (Array.isArray(answer) ? answer : [answer]).map(String);
-    if (test.any_of.length && !given.some((code) => test.any_of.includes(code))) return false;
-    return !given.some((code) => test.none_of.includes(code));
-  });
-}
-
-function asked(values) {
-  let names = new Set(Object.keys(values));
-  for (;;) {
-    const seen = Object.fromEntries(Object.entries(values).filter(([name]) => names.has(name)));
-    const left = new Set(questions.filter((question) => {
-      const { applies } = JSON.parse(question.dataset.rules);
-      return names.has(question.dataset.field) && (!applies || holds(applies, seen));
-    }).map((question) => question.dataset.field));
-    if (left.size === names.size) return left;
-    names = left;
-  }
-}
-
-/** Why a number cannot be taken, as the browser can tell; the server says it in words. */
-function isWrong(question, values) {
-  const input = question.querySelector("[data-least]");
-  const value = values[question.dataset.field];
-  if (!input || value === null) return false;
-  const { least, most, step, atMost } = input.dataset;
-  if (!Number.isFinite(value) || value < Number(least) || value > Number(most)) return true;
-  if (question.dataset.type === "integer" && !Number.isInteger(value)) return true;
-  if (step && Math.abs(value / step - Math.round(value / step)) > 1e-6 * Math.max(1, value / step)) return true;
-  const limit = atMost && values[atMost];
-  return typeof limit === "number" && value > limit;
+/** In words what is wrong with an answer as far as the browser can tell; null when nothing is. */
+function problemOf(question, values) {
+  const [name, places] = whyWrong(question, values, labelOf) ?? [];
+  return name ? sentences[name].replace(/\{(\w+)\}/g, (_, place) => places[place]) : null;
 }
 
 function show() {
   const values = everything();
-  const names = asked(values);
+  const names = asked(questions, values, derive);
   for (const question of questions) {
     const { field } = question.dataset;
     const { needed } = JSON.parse(question.dataset.rules);
     question.hidden = !names.has(field);
-    const isNeeded = needed === true || (Array.isArray(needed) && holds(needed, values)) || Boolean(JSON.parse(question.dataset.rules).group);
+    const isNeeded = needed === true || (Array.isArray(needed) && holds(needed, values, derive)) || Boolean(JSON.parse(question.dataset.rules).group);
     question.querySelector(".needed").hidden = !isNeeded;
     question.classList.toggle("open", isNeeded && isEmpty(values[field]));
     const automatic = JSON.parse(question.dataset.automatic);
@@ -124,19 +95,24 @@ function show() {
     }
   }
   for (const button of form.querySelectorAll("[data-quick]")) button.setAttribute("aria-pressed", String(button.dataset.quick === values.diagnosis));
+  complain(values);
+  form.dispatchEvent(new CustomEvent("sonobank:shown", { detail: values }));
 }
 
-function complain(problems) {
+function complain(values = everything()) {
   for (const question of questions) {
-    const words = problems[question.dataset.field];
+    const words = question.hidden ? null : problemOf(question, values) ?? refused[question.dataset.field];
     const place = question.querySelector(".bad");
     place.textContent = words ?? "";
     place.hidden = !words;
     question.classList.toggle("wrong", Boolean(words));
-    const input = question.querySelector("input:not([type=radio]):not([type=checkbox]), select");
+    const input = question.querySelector("input:not([type=radio]):not([type=checkbox]):not([type=hidden]), select");
     if (!input) continue;
+    input.toggleAttribute("aria-invalid", false);
     if (words) input.setAttribute("aria-invalid", "true");
-    else input.removeAttribute("aria-invalid");
+    const notes = [words && place.id, input.dataset.least !== undefined && `u-${question.dataset.field}`].filter(Boolean);
+    if (notes.length) input.setAttribute("aria-describedby", notes.join(" "));
+    else input.removeAttribute("aria-describedby");
   }
 }
 
@@ -144,11 +120,9 @@ function complain(problems) {
 
 function body(without = new Set()) {
   const values = everything();
-  const names = asked(values);
+  const names = asked(questions, values, derive);
   const kept = Object.entries(values).filter(([name, value]) => names.has(name) && !isEmpty(value) && !without.has(name));
-  // A number that cannot be read is sent as it stands, for the server to say what is wrong.
-  const sent = kept.map(([name, value]) => [name, Number.isNaN(value) ? "?" : value]);
-  return { values: Object.fromEntries(sent), version };
+  return { values: Object.fromEntries(kept), version };
 }
 
 async function send() {
@@ -162,9 +136,9 @@ async function send() {
   isDirty = false;
   try {
     await deliver();
-  } catch (refused) {
-    if (refused?.status === 409) conflict();
-    else if (refused?.status === undefined) throw refused;
+  } catch (answer) {
+    if (answer?.status === 409) conflict();
+    else if (answer?.status === undefined) throw answer;
   } finally {
     isSending = false;
     if (isDirty && !isBehind) later();
@@ -174,39 +148,44 @@ async function send() {
 /** The right answers are saved even while another is wrong: that one is left out, and so stays a gap. */
 async function deliver() {
   const values = everything();
-  const wrong = new Set(questions.filter((question) => isWrong(question, values)).map((question) => question.dataset.field));
-  let problems = {};
-  if (wrong.size) problems = await check();
+  const wrong = questions.filter((question) => problemOf(question, values)).map((question) => question.dataset.field);
+  refused = {};
   for (let turn = 0; turn < 3; turn += 1) {
     try {
-      const without = new Set([...wrong, ...Object.keys(problems)]);
-      const told = await save("PUT", path, () => body(without));
-      taken(told);
-      complain(problems);
-      return;
-    } catch (refused) {
-      if (refused.status !== 422 || !refused.body.problems) throw refused;
-      problems = { ...problems, ...refused.body.problems };
+      taken(await save("PUT", path, () => body(new Set([...wrong, ...Object.keys(refused)]))));
+      break;
+    } catch (answer) {
+      if (answer.status !== 422 || !answer.body.problems) throw answer;
+      refused = { ...refused, ...answer.body.problems };
     }
   }
-  complain(problems);
-}
-
-/** What the server says of answers that look wrong here; nothing is saved by a form with a problem. */
-async function check() {
-  try {
-    taken(await save("PUT", path, () => body()));
-    return {};
-  } catch (refused) {
-    if (refused.status === 422 && refused.body.problems) return refused.body.problems;
-    throw refused;
-  }
+  complain();
 }
 
 function taken(told) {
   version = told.version;
   form.dataset.version = String(version);
   form.elements.version.value = String(version);
+  for (const question of questions) follow(question, told.answers?.[question.dataset.field]);
+}
+
+/** The tags were read again: what nobody has entered by hand is what they say now. */
+function follow(question, entry) {
+  const before = JSON.parse(question.dataset.automatic);
+  if (entry?.source !== "tag" || String(entry.value) === String(before)) return;
+  const answer = answerOf(question);
+  question.dataset.automatic = JSON.stringify(entry.value);
+  if (answer !== null && String(answer) !== String(before)) return;
+  put(question, entry.value);
+  if (!isDirty) last = JSON.stringify(everything());
+}
+
+/** Everything that was entered is with the server, or it has had its time: then the page may be left. */
+export async function settle(patience = 3000) {
+  send();
+  for (let waited = 0; waited < patience && (isDirty || isSending || badge?.dataset.now === "saving"); waited += 40) {
+    await new Promise((resolve) => { setTimeout(resolve, 40); });
+  }
 }
 
 function later(wait = WAIT_MS) {
@@ -220,9 +199,16 @@ function changed() {
   undo.push(last);
   if (undo.length > 100) undo.shift();
   last = now;
+  refused = {};
   isDirty = true;
   show();
   later();
+}
+
+/** Give fields their answers, as a person would. */
+export function answer(values) {
+  for (const question of questions) if (question.dataset.field in values) put(question, values[question.dataset.field]);
+  changed();
 }
 
 /** Back to how the form was before the last change. */
@@ -274,11 +260,7 @@ function clicked(event) {
     changed();
   }
   if (button.dataset.roiSize !== undefined) {
-    for (const [name, value] of [["size_long_mm", button.dataset.long], ["size_short_mm", button.dataset.short]]) {
-      const question = questions.find((one) => one.dataset.field === name);
-      if (question) put(question, Number(value));
-    }
-    changed();
+    answer({ size_long_mm: Number(button.dataset.long), size_short_mm: Number(button.dataset.short) });
   }
 }
 

@@ -1,82 +1,40 @@
-// Picks by hand and by key, the way from gap to gap, and what else the keyboard does on the form side.
+// The keys of the form side: picks, the way from gap to gap, from case to case, and what a person usually answers.
 "use strict";
-import { save } from "./case-save.js";
 import "./case-choice.js";
-import { chooseQuick, takeBackChange } from "./case-form.js";
+import { keepAll } from "./case-defaults.js";
+import { chooseQuick, settle, takeBackChange } from "./case-form.js";
+import { pick, reject, rows } from "./case-picks.js";
+import "./wall-motion.js";
 
-const { case: caseId } = document.querySelector("[data-case]")?.dataset ?? {};
-const picks = document.querySelector("[data-picks]");
-const rows = picks ? [...picks.querySelectorAll(".pick")] : [];
-let here = null;
-let gap = -1;
-
-// The image that the viewer shows is the one that is decided on
-
-function turn(id) {
-  here = rows.find((row) => row.dataset.image === id) ?? null;
-  for (const row of rows) row.classList.toggle("here", row === here);
-  picks?.classList.toggle("one", Boolean(here));
-}
-document.addEventListener("sonobank:image", (event) => turn(event.detail.id));
-const shown = document.querySelector('#thumbs [data-image][aria-current="true"]');
-if (shown) turn(shown.dataset.image);
-
-async function decide(row, isPicked) {
-  const form = row?.querySelector("form");
-  if (!form) return;
-  const reason = isPicked ? null : form.elements.reason.value;
-  const body = () => ({ picked: isPicked, reason, version: Number(row.dataset.version) });
-  mark(row, isPicked);
-  try {
-    const told = await save("PUT", `/cases/${caseId}/images/${row.dataset.image}/pick`, body);
-    row.dataset.version = form.elements.version.value = String(told.version);
-    document.dispatchEvent(new CustomEvent("sonobank:picked", { detail: { imageId: row.dataset.image, picked: told.picked, reason: told.reason } }));
-  } catch (refused) {
-    if (refused?.status === undefined) throw refused;
-    location.reload(); // somebody else decided first: show what they said
-  }
-}
-
-function mark(row, isPicked) {
-  row.dataset.picked = isPicked ? "yes" : "no";
-  for (const button of row.querySelectorAll("button[name=picked]")) button.setAttribute("aria-pressed", String(button.value === row.dataset.picked));
-  const count = document.getElementById("picks-count");
-  if (count) count.textContent = count.dataset.words.replace("{picked}", rows.filter((one) => one.dataset.picked === "yes").length).replace("{total}", rows.length);
-}
-
-picks?.addEventListener("submit", (event) => {
-  const row = event.target.closest(".pick");
-  if (!row) return;
-  event.preventDefault();
-  decide(row, event.submitter?.value !== "no");
-});
-picks?.addEventListener("change", (event) => {
-  const row = event.target.closest(".pick");
-  if (event.target.name === "reason" && row?.dataset.picked === "no") decide(row, false);
-});
+let visited = null; // the gap that was jumped to last
+let place = -1;
 
 // From gap to gap
 
 function visit(link) {
-  const place = document.getElementById(link.dataset.gap);
-  if (!place) return false;
+  const target = document.getElementById(link.dataset.gap);
+  if (!target) return false;
   const row = rows.find((one) => one.dataset.number === link.dataset.image);
   const thumb = row && document.querySelector(`#thumbs [data-image="${row.dataset.image}"]`);
   if (thumb) thumb.click();
   link.closest("details")?.removeAttribute("open");
-  place.scrollIntoView({ block: "center" });
-  const inside = place.querySelector("input:checked, input:not([type=hidden]), select:not([hidden]), button, a");
-  (inside ?? place).focus({ preventScroll: true });
+  target.scrollIntoView({ block: "center" });
+  const inside = target.querySelector('[data-part][tabindex="0"], input:checked, input:not([type=hidden]), select:not([hidden]), button, a');
+  (inside ?? target).focus({ preventScroll: true });
   for (const one of document.querySelectorAll(".gap-here")) one.classList.remove("gap-here");
-  place.classList.add("gap-here");
+  target.classList.add("gap-here");
   return true;
 }
 
+/** The gap after the one that was visited last; when that one is filled, the one that took its place. */
 function nextGap() {
   const links = [...document.querySelectorAll("#case-standing [data-gap]")];
   if (!links.length) return;
-  gap = (gap + 1) % links.length;
-  visit(links[gap]);
+  const nameOf = (link) => `${link.dataset.gap} ${link.dataset.image ?? ""}`;
+  const at = links.findIndex((link) => nameOf(link) === visited);
+  place = (at >= 0 ? at + 1 : Math.max(0, place)) % links.length;
+  visited = nameOf(links[place]);
+  visit(links[place]);
 }
 
 document.addEventListener("click", (event) => {
@@ -85,30 +43,86 @@ document.addEventListener("click", (event) => {
   for (const open of document.querySelectorAll(".drop[open]")) if (!open.contains(event.target)) open.open = false;
 });
 
+// From case to case
+
+/** To the neighbour in the list that this person works through, once everything is with the server. */
+async function go(rel) {
+  const link = document.querySelector(`.case-nav a[rel=${rel}]`);
+  await settle();
+  location.assign(link?.href ?? document.querySelector(".case-nav a").href);
+}
+
+/** Register and go on: a complete case shows its sheet first, whose second button does both. Another case is left as it is. */
+async function onward() {
+  const sheet = document.querySelector("#sheet-dialog[open] .sheet-foot");
+  if (sheet) {
+    sheet.querySelector("[name=then]:enabled")?.click();
+    return;
+  }
+  if (document.querySelector("dialog[open]")) return;
+  await settle();
+  const register = document.querySelector("a#register");
+  if (!register) {
+    go("next");
+    return;
+  }
+  document.getElementById("sheet").dataset.onward = "yes";
+  register.click();
+}
+
+document.body.addEventListener("htmx:afterSwap", (event) => {
+  const foot = event.detail.target.id === "sheet" && event.detail.target.querySelector("form.sheet-foot");
+  if (!foot) return;
+  const { next = "", list = "" } = document.querySelector(".case-nav [data-next]")?.dataset ?? {};
+  foot.elements.next.value = next;
+  foot.elements.list.value = list;
+  if (event.detail.target.dataset.onward) foot.querySelector("[name=then]").focus({ preventScroll: true });
+  delete event.detail.target.dataset.onward;
+});
+
 // Keys
 
 const typing = (target) => {
   const field = target.closest?.("input, textarea, select, [contenteditable]");
   return field && !["checkbox", "radio"].includes(field.type);
 };
+const takeSize = () => {
+  const button = document.querySelector("[data-roi-size]");
+  button?.click();
+  return Boolean(button);
+};
+const PLAIN = {
+  KeyP: () => pick(),
+  KeyX: () => reject(false),
+  KeyN: () => (nextGap(), true),
+  KeyY: () => keepAll(),
+  KeyR: () => takeSize(),
+};
+const SHIFTED = {
+  KeyX: () => reject(true),
+  KeyJ: () => (go("next"), true),
+  KeyK: () => (go("prev"), true),
+};
+
+function withControl(event) {
+  if (event.code !== "Enter") return;
+  if (event.shiftKey) onward();
+  else if (!document.querySelector("dialog[open]")) document.querySelector("a#register")?.click();
+  else return;
+  event.preventDefault();
+}
 
 addEventListener("keydown", (event) => {
   if (event.isComposing || event.defaultPrevented || event.metaKey || event.altKey) return;
   if (event.ctrlKey) {
-    if (event.code === "Enter" && !document.querySelector("dialog[open]")) {
-      document.querySelector("a#register")?.click();
-      event.preventDefault();
-    }
+    withControl(event);
     return;
   }
-  if (typing(event.target) || document.querySelector("dialog[open]")) return;
+  if (typing(event.target) || document.querySelector("dialog[open]") || event.target.closest?.("[data-part]")?.matches(":focus") && /^(?:Digit|Numpad|Arrow)/.test(event.code)) return;
   const isInForm = Boolean(event.target.closest?.("#case-form"));
   const digit = /^(?:Digit|Numpad)([1-9])$/.exec(event.code);
-  let isDone = false;
-  if (event.code === "KeyP" && !event.shiftKey) isDone = Boolean(here) && (decide(here, true), true);
-  else if (event.code === "KeyX" && !event.shiftKey) isDone = Boolean(here) && (decide(here, false), true);
-  else if (event.code === "KeyN" && !event.shiftKey) isDone = (nextGap(), true);
-  else if (event.code === "KeyZ" && !event.shiftKey && isInForm) isDone = takeBackChange();
+  let isDone = (event.shiftKey ? SHIFTED : PLAIN)[event.code]?.() ?? false;
+  if (event.code === "KeyZ" && !event.shiftKey && isInForm) isDone = takeBackChange();
   else if (digit && isInForm) isDone = chooseQuick(Number(digit[1]));
   if (isDone) event.preventDefault();
 }, true);

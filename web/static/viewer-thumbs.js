@@ -1,5 +1,6 @@
-// The list of images: small pictures after the large one, two at a time and only what is in sight, and each image's marks.
+// The list of images: small pictures after the large one, only of what is in sight, cines that play, and each image's marks.
 "use strict";
+import { Strip } from "./viewer-strips.js";
 import { data, make, t } from "./viewer-words.js";
 
 const AT_ONCE = 2;
@@ -7,7 +8,10 @@ const PATIENCE_MS = 1500;
 
 export class Thumbs {
   #waiting = [];
+  #strips = new Map();
+  #stripsWaiting = [];
   #busy = 0;
+  #isStripping = false;
   #isOpen = false;
 
   constructor(root, open) {
@@ -16,13 +20,20 @@ export class Thumbs {
     root.addEventListener("click", (event) => {
       const id = event.target.closest("[data-image]")?.dataset.image;
       const image = data.images.find((one) => one.id === id);
-      if (!image || event.ctrlKey || event.metaKey || event.shiftKey) return;
+      if (!image) return;
       event.preventDefault();
+      if (event.ctrlKey || event.metaKey || event.shiftKey) {
+        document.dispatchEvent(new CustomEvent("sonobank:choose", { detail: { id, isRange: event.shiftKey } }));
+        return;
+      }
       open(image);
     });
     document.addEventListener("sonobank:picked", (event) => this.#picked(event.detail));
     this.observer = new IntersectionObserver((seen) => {
-      for (const { target, isIntersecting } of seen) if (isIntersecting) this.#want(data.images.find((one) => one.id === target.dataset.image));
+      for (const { target, isIntersecting } of seen) {
+        if (isIntersecting) this.#want(data.images.find((one) => one.id === target.dataset.image));
+        this.#strips.get(target.dataset.image)?.see(isIntersecting);
+      }
     }, { root, rootMargin: "200px" });
     setTimeout(() => this.begin(), PATIENCE_MS);
   }
@@ -38,7 +49,9 @@ export class Thumbs {
     const place = this.places.get(image?.id)?.querySelector(".thumb-picture");
     if (!place || !image.mask?.digest || place.dataset.shown === image.mask.digest) return;
     place.dataset.shown = image.mask.digest;
-    this.#waiting.push([place, `${place.dataset.src}?${image.mask.digest.slice(0, 12)}`]);
+    const mark = image.mask.digest.slice(0, 12);
+    this.#waiting.push([place, `${place.dataset.src}?${mark}`]);
+    if (image.frames > 1) this.#stripsWaiting.push([place, image, `${place.dataset.src.replace(/thumb$/, "strip")}?${mark}`]);
     this.#pump();
   }
 
@@ -49,6 +62,18 @@ export class Thumbs {
       this.#busy += 1;
       picture.decode().then(() => place.replaceChildren(picture), () => {}).finally(() => { this.#busy -= 1; this.#pump(); });
     }
+    if (!this.#busy && !this.#waiting.length) this.#playNext();
+  }
+
+  /** The cines come last, one at a time, and leave the server as much time for the viewer as they took. */
+  async #playNext() {
+    if (this.#isStripping || !this.#stripsWaiting.length) return;
+    this.#isStripping = true;
+    const [place, image, source] = this.#stripsWaiting.shift();
+    const began = performance.now();
+    if (!this.#strips.has(image.id)) this.#strips.set(image.id, new Strip(place, image));
+    await this.#strips.get(image.id).load(source).catch(() => {}); // its first frame stays
+    setTimeout(() => { this.#isStripping = false; this.#pump(); }, performance.now() - began);
   }
 
   /** The candidate of this image is another one now; the observer speaks again when it is in sight. */

@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0015heart"
-down_revision = "0011tracks"
+down_revision = "0013form_defaults"
 branch_labels = None
 depends_on = None
 
