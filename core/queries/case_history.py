@@ -32,7 +32,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Event:
-    """One saved version. `what` is a word for the page: form, picked, rejected, drawn, moved, renamed, deleted, masked, confirmed."""
+    """One saved version. `what` is a word for the page: form, picked, rejected, drawn, moved, renamed, deleted, marked, masked, confirmed."""
 
     at: datetime
     by: str | None
@@ -81,6 +81,9 @@ def _edits(
             what = "picked" if edit.body["picked"] else "rejected"
             number = images[edit.object_id].number
             found.append(Event(edit.at, by, what, number, edit.version, reason=edit.body.get("reason")))
+        elif edit.kind == "marks":
+            number, count = images[edit.object_id].number, len(edit.body["beats"])
+            found.append(Event(edit.at, by, "marked", number, edit.version, count=count))
         else:
             label = words_of(vocabulary.load(case.domain), "diagnosis", edit.body["label"])[0]
             what = _what_of_roi(before, edit.body)

@@ -44,6 +44,7 @@ export class Heart {
     this.view.addEventListener("change", () => this.#mark({ view: this.view.value || null }));
     $("heart").addEventListener("click", (event) => this.#clicked(event));
     addEventListener("keydown", (event) => this.#key(event), true);
+    document.getElementById("answers")?.addEventListener("input", (event) => event.target.closest(".q")?.querySelector(".measured")?.setAttribute("hidden", ""));
     new MutationObserver(() => this.#mode()).observe(stage.root, { attributeFilter: ["data-mode"] });
   }
 
@@ -139,6 +140,7 @@ export class Heart {
     const [best] = heart.volumes.ejections;
     if (!best) return this.viewer.say(say("no_volumes"), "warn");
     document.dispatchEvent(new CustomEvent("sonobank:fill", { detail: best.answers }));
+    for (const field of heart.fields) document.querySelector(`#f-${field} .measured`)?.removeAttribute("hidden");
     return this.viewer.say(say("taken", { ef: fixed(best.answers.lvef_percent, 1) }), "ok");
   }
 

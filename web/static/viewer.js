@@ -3,6 +3,7 @@
 import { Boxes } from "./viewer-boxes.js";
 import { Cine } from "./viewer-cine.js";
 import { Frames } from "./viewer-frames.js";
+import { Heart } from "./viewer-heart.js";
 import { Masks } from "./viewer-mask.js";
 import { Original } from "./viewer-original.js";
 import { Rois } from "./viewer-roi.js";
@@ -35,6 +36,7 @@ class Viewer {
     this.masks = new Masks($("mask-panel"), this);
     this.thumbs = new Thumbs($("thumbs"), (image) => this.open(image));
     this.original = new Original(this.stage, $("original"), this);
+    this.heart = Heart.of(this);
     $("viewer-tools").addEventListener("click", (event) => this.#tool(event));
     this.stage.root.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     addEventListener("keydown", (event) => this.#down(event));
@@ -69,6 +71,7 @@ class Viewer {
     this.stage.take(image);
     this.rois.take(image, frame);
     this.masks.take(image, frame);
+    this.heart?.take(image);
     this.boxes.select(null);
     this.thumbs.turn(image);
     this.ready(image, frame);
@@ -104,6 +107,7 @@ class Viewer {
     this.rois.at(frame);
     if (this.mode === "mask") this.boxes.render();
     this.masks.seen(image, frame);
+    this.heart?.at(frame);
     this.thumbs.begin();
   }
 
