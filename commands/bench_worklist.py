@@ -55,8 +55,10 @@ _FILL: Final = (
        FROM site_image""",
     """INSERT INTO pick (image_id, picked, reason, version)
        SELECT id, number % 5 > 0, CASE WHEN number % 5 = 0 THEN 'duplicate' END, 1 FROM site_image WHERE number < 16""",
-    """INSERT INTO roi (id, image_id, lesion_id, frame, x, y, width, height, margin, label, deleted, version)
-       SELECT gen_random_uuid(), id, gen_random_uuid(), 1, 300, 200, 90, 80, 8, 'LIV-HCC', false, 1
+    """INSERT INTO roi (id, image_id, lesion_id, frame, x, y, width, height, margin, label, kind, use, keyframes,
+                        out_of_view, uncertain, deleted, version)
+       SELECT gen_random_uuid(), id, gen_random_uuid(), 1, 300, 200, 90, 80, 8, 'LIV-HCC', 'rectangle', 'lesion',
+              '[[1, [[300, 200], [390, 280]]]]', '[]', '[]', false, 1
        FROM site_image WHERE number IN (1, 4, 7)""",
     """INSERT INTO form (case_id, values, version)
        SELECT id, '{"diagnosis": {"value": "LIV-HCC", "source": "manual", "tag": null},

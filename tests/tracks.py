@@ -1,6 +1,7 @@
 """Tracks for tests: hypothesis strategies, and `python -m tests.tracks`, which freezes examples to tests/vectors.
 
-tracks.json is written by hand; tracks_frozen.json and lesion_path.json come from here and change only when it is run."""
+tracks.json is written by hand; tracks_frozen.json, shapes.json and lesion_path.json come from here and change only when
+it is run."""
 
 import json
 import math
@@ -13,13 +14,14 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from core.curation import tracks as t
-from core.curation.shapes import Kind, Point, Points
+from core.curation.shapes import CLOSED, KINDS, Kind, Point, Points, Shape, area_of, box_of, outline
 from core.errors import Malformed
 
 VECTORS = Path(__file__).parent / "vectors"
 FRAMES = 60
 PATH_FRAMES = 300
 PATH_KEYFRAMES = 6
+STRAIGHT: tuple[Kind, ...] = ("rectangle", "ellipse", "polygon", "line", "points")
 Verb = Callable[..., Any]
 VERBS: dict[str, Verb] = {
     "set_keyframe": t.set_keyframe,
@@ -61,7 +63,7 @@ def rings(draw: st.DrawFn, count: int) -> Points:
 
 
 @st.composite
-def tracks(draw: st.DrawFn, kinds: Sequence[Kind] = ("rectangle", "ellipse", "polygon", "line", "points"),
+def tracks(draw: st.DrawFn, kinds: Sequence[Kind] = KINDS,
            alike: bool = False) -> t.Track:  # fmt: skip
     """`alike`: every keyframe of an outline has the same number of vertices, and goes round once; else anything."""
     kind = draw(st.sampled_from(kinds))
@@ -71,6 +73,7 @@ def tracks(draw: st.DrawFn, kinds: Sequence[Kind] = ("rectangle", "ellipse", "po
         "rectangle": outlines(2, 2),
         "ellipse": ellipses(),
         "polygon": rings(count) if alike else outlines(3, 7),
+        "spline": rings(count) if alike else outlines(3, 7),
         "line": outlines(count, count) if alike else outlines(2, 7),
         "points": outlines(count - 2, count - 2),
     }
@@ -155,7 +158,7 @@ def _examples() -> list[dict[str, Any]]:
 
     @seed(5)
     @settings(max_examples=60, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
-    @given(tracks(), st.lists(st.integers(1, FRAMES), min_size=4, max_size=4), verbs())
+    @given(tracks(STRAIGHT), st.lists(st.integers(1, FRAMES), min_size=4, max_size=4), verbs())
     def take(track: t.Track, frames: list[int], verb: tuple[str, list[Any]]) -> None:
         number = len(cases)
         if len(track.keyframes) == 1 and number % 9:
@@ -169,10 +172,35 @@ def _examples() -> list[dict[str, Any]]:
     return cases
 
 
+def measured(shape: Shape) -> dict[str, Any]:
+    """What Python says of one shape, in the form of shapes.json."""
+    points = [list(point) for point in outline(shape)] if shape.kind in CLOSED else None
+    return {"box": list(box_of(shape)), "area": area_of(shape), "outline": points}
+
+
+def _shapes() -> list[dict[str, Any]]:
+    cases: list[dict[str, Any]] = []
+
+    @seed(7)
+    @settings(max_examples=24, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @given(tracks())
+    def take(track: t.Track) -> None:
+        shape = Shape(track.kind, track.keyframes[0][1])
+        cases.append({"kind": shape.kind, "points": [list(point) for point in shape.points], **measured(shape)})
+
+    take()
+    return cases
+
+
+def _lines(cases: list[dict[str, Any]]) -> str:
+    lines = ",\n".join(json.dumps(case) for case in cases)
+    return f"[\n{lines}\n]\n"
+
+
 def freeze() -> None:
-    """Write both files; the order of keys and the rounding of floats are Python's own."""
-    lines = ",\n".join(json.dumps(case) for case in _examples())
-    (VECTORS / "tracks_frozen.json").write_text(f"[\n{lines}\n]\n", "utf-8")
+    """Write the files; the order of keys and the rounding of floats are Python's own."""
+    (VECTORS / "tracks_frozen.json").write_text(_lines(_examples()), "utf-8")
+    (VECTORS / "shapes.json").write_text(_lines(_shapes()), "utf-8")
     boxes = lesion_path()
     _, frames = best_keyframes(np.asarray(boxes), PATH_KEYFRAMES, 1)
     track = t.Track("rectangle", "LIV-HCC", "lesion-1", tuple((frame, boxes[frame - 1]) for frame in frames))

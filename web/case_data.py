@@ -12,7 +12,7 @@ from core.permissions import Actor, Verb
 from core.queries.case_page import CasePage, PageImage, PageMask
 from core.services import texts
 from core.services.facts import regions_of
-from core.services.rois import centre_in_region, centre_of, size_mm
+from core.services.rois import measures
 from core.vocabulary import domain as vocabulary
 from web import words
 from web.said import said
@@ -117,7 +117,8 @@ def image_json(one: PageImage, lang: Language, zone: tzinfo) -> dict[str, Any]:
         "pickReason": pick.reason if pick else None,
         "pickVersion": pick.version if pick else 0,
         "mask": mask_json(one.mask, lang, zone) if one.mask else None,
-        "rois": [roi_json(roi, image) for roi in one.rois],
+        # The contour of the left ventricle belongs to the heart panel (web/heart_data.py).
+        "rois": [roi_json(roi, image) for roi in one.rois if roi.use != "lv"],
     }
 
 
@@ -157,11 +158,18 @@ def mask_json(mask: PageMask, lang: Language, zone: tzinfo) -> dict[str, Any]:
 
 
 def roi_json(roi: Roi, image: SiteImage) -> dict[str, Any]:
-    """Pixels of the stored frame; `centreMm` is from the corner of the region that holds the centre."""
+    """Pixels of the stored frame; `centreMm` is from the corner of the region that holds the box. The box, the crop and
+    what is measured are those of the first keyframe; null millimetres are unknown."""
+    measured = measures(roi, image)
     return {
         "id": str(roi.id),
         "imageId": str(roi.image_id),
         "lesionId": str(roi.lesion_id),
+        "kind": roi.kind,
+        "use": roi.use,
+        "keyframes": roi.keyframes,
+        "outOfView": roi.out_of_view,
+        "uncertain": roi.uncertain,
         "frame": roi.frame,
         "x": roi.x,
         "y": roi.y,
@@ -171,9 +179,11 @@ def roi_json(roi: Roi, image: SiteImage) -> dict[str, Any]:
         "label": roi.label,
         "version": roi.version,
         "deleted": roi.deleted,
-        "centrePx": centre_of(roi),
-        "centreMm": centre_in_region(roi, image),
-        "sizeMm": size_mm(roi, image),
+        "crop": measured.crop,
+        "centrePx": measured.centre_px,
+        "centreMm": measured.centre_mm,
+        "sizeMm": measured.size_mm,
+        "lengthMm": measured.length_mm,
     }
 
 

@@ -1,7 +1,8 @@
 """Curate one case: frames, picks, form, ROIs, masks and their confirmation."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
@@ -14,7 +15,8 @@ from core.models.curation import ImageMask, Roi
 from core.permissions import Actor, Verb, check
 from core.queries import cases as queries
 from core.services import curation, masks, originals, text_answers
-from core.services.rois import centre_mm
+from core.services.rois import add_once, image_of, measures
+from core.services.sent_rois import ChangedRoi, NewRoi
 
 router = APIRouter(prefix="/api/v1", tags=["curation"])
 PNG = "image/png"
@@ -43,28 +45,25 @@ class FormOut(SQLModel):
     version: int
 
 
-class RoiIn(SQLModel):
-    """The tight box in pixels of the stored frame, (0, 0) at its upper left corner; frames count from 1."""
-
-    frame: int = Field(ge=1)
-    x: float = Field(ge=0, allow_inf_nan=False)
-    y: float = Field(ge=0, allow_inf_nan=False)
-    width: float = Field(gt=0, allow_inf_nan=False)
-    height: float = Field(gt=0, allow_inf_nan=False)
-    margin: float = Field(default=0, ge=0, le=4096, allow_inf_nan=False)
-    label: str = Field(pattern=r"^[A-Za-z0-9-]{1,32}$", description="diagnosis code of the domain's list")
-    lesion_id: UUID | None = None
+class RoiIn(NewRoi):
+    """A track by its keyframes, or the rectangle of one frame by its tight box."""
 
 
-class RoiChange(RoiIn):
-    version: int = Field(ge=1)
-    deleted: bool = False
+class RoiChange(ChangedRoi):
+    """What is left out stays; a box alone, if it is another one than before, makes a rectangle of one frame."""
 
 
 class RoiOut(SQLModel):
+    """One drawn object. frame, x, y, width, height is the tight box of its first keyframe, as is what is measured."""
+
     id: UUID
     image_id: UUID
     lesion_id: UUID
+    kind: str = Field(description="rectangle, ellipse, polygon, spline, line or points")
+    use: str = Field(description="lesion, caliper, landmark or lv; only a lesion leaves with the case")
+    keyframes: list[tuple[int, list[tuple[float, float]]]] = Field(description="[[frame, [[x, y], …]], …]")
+    out_of_view: list[tuple[int, int]] = Field(description="[[first, last], …]")
+    uncertain: list[tuple[int, int]] = Field(description="[[frame, index of the point], …]")
     frame: int
     x: float
     y: float
@@ -74,9 +73,12 @@ class RoiOut(SQLModel):
     label: str
     version: int
     centre_px: tuple[float, float]
+    crop: tuple[float, float, float, float] = Field(description="x, y, width, height: the box with its margin")
     centre_mm: tuple[float, float] | None = Field(
         description="from the origin of the region that contains it; null without a scale"
     )
+    size_mm: tuple[float, float] | None = Field(description="width and height of the box; null without a scale")
+    length_mm: float | None = Field(description="of a calliper")
 
 
 class TextOut(SQLModel):
@@ -163,32 +165,26 @@ def save_form(case_id: UUID, body: FormIn, session: SessionDep, actor: Curator) 
     return FormOut(values=row.values, version=row.version)
 
 
-def _roi_out(session: SessionDep, roi: Roi) -> RoiOut:
-    centre = (roi.x + roi.width / 2, roi.y + roi.height / 2)
-    return RoiOut.model_validate(
-        roi, from_attributes=True, update={"centre_px": centre, "centre_mm": centre_mm(session, roi)}
-    )
+def roi_out(session: SessionDep, roi: Roi) -> RoiOut:
+    found = measures(roi, image_of(session, roi))
+    return RoiOut.model_validate(roi.model_dump() | asdict(found))
 
 
 @router.get("/cases/{case_id}/rois")
 def rois(case_id: UUID, session: SessionDep, actor: Annotated[Actor, may(Verb.SEE_CASES)]) -> list[RoiOut]:
     case = queries.readable_case(session, actor, case_id)
-    return [_roi_out(session, roi) for roi in queries.rois_of(session, case.id)]
+    return [roi_out(session, roi) for roi in queries.rois_of(session, case.id)]
 
 
 @router.post("/images/{image_id}/rois", status_code=201)
 def add_roi(image_id: UUID, body: RoiIn, session: SessionDep, actor: Curator) -> RoiOut:
-    given = Roi(**body.model_dump(exclude={"lesion_id"}), image_id=image_id, lesion_id=body.lesion_id or uuid4())
-    return _roi_out(session, curation.add_roi(session, actor, image_id, given))
+    return roi_out(session, add_once(session, actor, image_id, body.made(image_id)))
 
 
 @router.put("/rois/{roi_id}")
 def change_roi(roi_id: UUID, body: RoiChange, session: SessionDep, actor: Curator) -> RoiOut:
     """Change or delete an ROI; the version you saw must be the present one."""
-    change = body.model_dump(exclude={"version", "lesion_id"}) | (
-        {"lesion_id": body.lesion_id} if body.lesion_id else {}
-    )
-    return _roi_out(session, curation.change_roi(session, actor, roi_id, change, body.version))
+    return roi_out(session, curation.change_roi(session, actor, roi_id, body.change(), body.version))
 
 
 @router.get("/cases/{case_id}/history")

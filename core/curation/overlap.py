@@ -2,37 +2,19 @@
 
 Nothing is rasterised. The plane is cut into level bands at every vertex and every crossing of edges; within a band no
 edges cross, so the length that both outlines share is linear in y, and its middle times the height is the band's area.
-Exact but for rounding. An outline that crosses itself holds what the even-odd rule says. An ellipse is taken as the
-polygon of 256 vertices on it (its area 0.01 % too small)."""
+Exact but for rounding. An outline that crosses itself holds what the even-odd rule says; those of curved shapes are
+the polygons that `core.curation.shapes.outline` makes of them."""
 
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.curation.shapes import Point, Shape
-from core.errors import Malformed
+from core.curation.shapes import Point
 
-ELLIPSE_VERTICES: Final = 256
 Floats = NDArray[np.float64]
-
-
-def outline(shape: Shape) -> tuple[Point, ...]:
-    """The closed outline of a shape, in pixels. Raises Malformed for lines and points, which hold no area."""
-    if shape.kind == "polygon":
-        return shape.points
-    if shape.kind == "rectangle":
-        (ax, ay), (bx, by) = shape.points
-        return (ax, ay), (bx, ay), (bx, by), (ax, by)
-    if shape.kind == "ellipse":
-        (x, y), (ax, ay), (bx, by) = shape.points
-        turns = [2 * math.pi * index / ELLIPSE_VERTICES for index in range(ELLIPSE_VERTICES)]
-        ways = [(math.cos(turn), math.sin(turn)) for turn in turns]
-        return tuple((x + c * (ax - x) + s * (bx - x), y + c * (ay - y) + s * (by - y)) for c, s in ways)
-    raise Malformed("Only a closed shape has an area.")
 
 
 def area(points: Sequence[Point]) -> float:

@@ -98,7 +98,12 @@ def _region(item: Dataset, rows: int, columns: int) -> Region | None:
 
 def region_at(regions: tuple[Region, ...], x: int, y: int) -> Region | None:
     """The region that holds this pixel; of several the one of high priority, then the smallest."""
-    holding = [region for region in regions if region.x0 <= x <= region.x1 and region.y0 <= y <= region.y1]
+    return region_around(regions, x, y, x, y)
+
+
+def region_around(regions: tuple[Region, ...], x0: int, y0: int, x1: int, y1: int) -> Region | None:
+    """The region that holds the whole box of pixels, both ends included; of several as `region_at`."""
+    holding = [one for one in regions if one.x0 <= x0 and one.y0 <= y0 and x1 <= one.x1 and y1 <= one.y1]
     return min(holding, key=lambda one: (one.is_low_priority, (one.x1 - one.x0) * (one.y1 - one.y0)), default=None)
 
 

@@ -45,7 +45,13 @@ class Form(SQLModel, table=True):
 
 
 class Roi(SQLModel, table=True):
-    """A rectangle in pixels of the stored frame: the tight box, and the margin that the crop recipe adds."""
+    """One object on one image, drawn as a track: a shape on each keyframe, in pixels of the stored frame.
+
+    `use` is lesion, caliper, landmark or lv (the contour of the left ventricle); only a lesion leaves with the case.
+    `keyframes` [[frame, [[x, y], ...]], ...], frames from 1; what the points of a `kind` mean is said in
+    core/curation/shapes.py, what lies between two keyframes in tracks.py. `out_of_view` [[first, last], ...];
+    `uncertain` [[frame, index of the point], ...]. `frame, x, y, width, height` is the tight box of the first
+    keyframe, derived from it; `margin` is what the crop recipe adds to it on every side."""
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     image_id: UUID = Field(foreign_key="site_image.id", index=True)
@@ -57,6 +63,11 @@ class Roi(SQLModel, table=True):
     height: float
     margin: float
     label: str = Field(max_length=32)
+    kind: str = Field(default="rectangle", max_length=16)
+    use: str = Field(default="lesion", max_length=16)
+    keyframes: list[Any] = Json(list)
+    out_of_view: list[list[int]] = Json(list)
+    uncertain: list[list[int]] = Json(list)
     deleted: bool = False
     version: int = 1
 

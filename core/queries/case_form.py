@@ -267,7 +267,7 @@ def missing_of(session: Session, case: SiteCase) -> list[Missing]:
 
 def choices_of(session: Session, case: SiteCase) -> list[Choice]:
     picks, masks = queries.picks_of(session, case.id), queries.masks_of(session, case.id)
-    rois = queries.rois_of(session, case.id)
+    rois = queries.lesions_of(session, case.id)
     return [
         Choice(image, picks.get(image.id), _state(masks.get(image.id)), _count(rois, image.id))
         for image in queries.images_of(session, case.id)
@@ -285,7 +285,7 @@ def _count(rois: Sequence[Roi], image_id: UUID) -> int:
 def roi_size(session: Session, case: SiteCase) -> tuple[float, float] | None:
     """(long, short) in mm of the largest ROI that has a scale; a proposal beside the size fields, never an answer."""
     images = {image.id: image for image in queries.images_of(session, case.id)}
-    measured = [size_mm(roi, images[roi.image_id]) for roi in queries.rois_of(session, case.id)]
+    measured = [size_mm(roi, images[roi.image_id]) for roi in queries.lesions_of(session, case.id)]
     sizes = [(max(size), min(size)) for size in measured if size is not None]
     return max(sizes, default=None)
 

@@ -14,11 +14,12 @@ from core.models.sitecase import SiteCase, SiteImage
 from core.permissions import Actor
 from core.queries import cases as queries
 from core.queries.case_words import label_of, words_of
+from core.services.drawing import PLACE
 from core.vocabulary import domain as vocabulary
 from core.vocabulary.schema import Label
 
 MOST: Final = 200
-_BOX: Final = ("frame", "x", "y", "width", "height", "margin")
+_PLACE: Final = (*PLACE, "margin")
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def _edits(
             number, count = images[edit.object_id].number, len(edit.body["beats"])
             found.append(Event(edit.at, by, "marked", number, edit.version, count=count))
         else:
-            label = words_of(vocabulary.load(case.domain), "diagnosis", edit.body["label"])[0]
+            label = next(iter(words_of(vocabulary.load(case.domain), "diagnosis", edit.body["label"])), None)
             what = _what_of_roi(before, edit.body)
             found.append(Event(edit.at, by, what, image_of[edit.object_id], edit.version, label=label))
     return found
@@ -96,7 +97,8 @@ def _what_of_roi(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
         return "deleted"
     if not before or before.get("deleted"):
         return "drawn"
-    return "moved" if any(before.get(name) != after.get(name) for name in _BOX) else "renamed"
+    # What was saved before there were keyframes says its box alone.
+    return "moved" if any(name in before and before[name] != after.get(name) for name in _PLACE) else "renamed"
 
 
 def _changes(domain: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:

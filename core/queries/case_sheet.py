@@ -98,7 +98,7 @@ def leaving_answers(domain: str, entries: Mapping[str, Any]) -> list[Answer]:
 
 def leaving_images(session: Session, case: SiteCase) -> list[LeavingImage]:
     organ = vocabulary.load(case.domain)
-    masks, rois = queries.masks_of(session, case.id), queries.rois_of(session, case.id)
+    masks, rois = queries.masks_of(session, case.id), queries.lesions_of(session, case.id)
     found = []
     for image in registering.picked_images(session, case.id):
         own = [roi for roi in rois if roi.image_id == image.id]

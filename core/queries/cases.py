@@ -58,6 +58,7 @@ def picks_of(session: Session, case_id: UUID) -> dict[UUID, Pick]:
 
 
 def rois_of(session: Session, case_id: UUID) -> Sequence[Roi]:
+    """Everything that is drawn on the images of a case."""
     statement = (
         select(Roi)
         .join(SiteImage, col(SiteImage.id) == Roi.image_id)
@@ -65,6 +66,11 @@ def rois_of(session: Session, case_id: UUID) -> Sequence[Roi]:
         .order_by(col(SiteImage.number), col(Roi.frame), col(Roi.id))
     )
     return session.exec(statement).all()
+
+
+def lesions_of(session: Session, case_id: UUID) -> list[Roi]:
+    """Of everything that is drawn the lesions: they alone count for the case and leave with it."""
+    return [roi for roi in rois_of(session, case_id) if roi.use == "lesion"]
 
 
 def current_mask(session: Session, image_id: UUID) -> ImageMask | None:

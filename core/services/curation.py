@@ -14,7 +14,7 @@ from core.models.heart import FrameMarks
 from core.models.sitecase import CaseState, ImageState, SiteCase, SiteImage
 from core.permissions import Actor, Verb, check
 from core.queries import cases as queries
-from core.services import defaults, heart
+from core.services import defaults, drawing, heart
 from core.services.cases import locked
 from core.vocabulary import domain as vocabulary
 from core.vocabulary.answers import Problem
@@ -161,19 +161,11 @@ def present_form(session: Session, case: SiteCase) -> tuple[dict[str, Any], int]
     return (row.values, row.version) if row else (filled(session, case, {}), 0)
 
 
-def check_box(image: SiteImage, frame: int, x: float, y: float, width: float, height: float) -> None:
-    """Raise Malformed unless the box lies inside the stored frame."""
-    if not 1 <= frame <= image.frames:
-        raise Malformed(f"This image has frames 1 to {image.frames}.")
-    if width < 1 or height < 1 or x < 0 or y < 0 or x + width > image.columns or y + height > image.rows:
-        raise Malformed(f"The box must lie inside the image of {image.columns} x {image.rows} pixels.")
-
-
 def add_roi(session: Session, actor: Actor, image_id: UUID, given: Roi) -> Roi:
-    """A new tight box. `given` carries frame (from 1), x, y, width, height, margin in pixels, label and lesion id."""
+    """A new object on an image: `given` carries its use, kind, keyframes, label, lesion id and margin in pixels; without
+    keyframes it is the rectangle of its frame (from 1), x, y, width, height. Raises Malformed."""
     image = editable_image(session, actor, image_id)
-    check_box(image, given.frame, given.x, given.y, given.width, given.height)
-    _check_label(session, image, given.label)
+    drawing.settle(image, _domain_of(session, image), given)
     given.image_id, given.version = image.id, 1
     session.add(given)
     session.flush()
@@ -188,10 +180,8 @@ def change_roi(session: Session, actor: Actor, roi_id: UUID, change: Mapping[str
         raise NotFound
     image = editable_image(session, actor, roi.image_id)
     roi.version = _expect(roi.version, version)
-    for name, value in change.items():
-        setattr(roi, name, value)
-    check_box(image, roi.frame, roi.x, roi.y, roi.width, roi.height)
-    _check_label(session, image, roi.label)
+    drawing.changed(roi, change)
+    drawing.settle(image, _domain_of(session, image), roi)
     session.add(roi)
     _save(session, actor, "roi", roi.id, roi.version, roi_body(roi))
     return roi
@@ -201,10 +191,8 @@ def roi_body(roi: Roi) -> dict[str, Any]:
     return roi.model_dump(mode="json", exclude={"id", "image_id", "version"})
 
 
-def _check_label(session: Session, image: SiteImage, label: str) -> None:
-    case = session.get_one(SiteCase, image.case_id)
-    if label not in {option.code for option in vocabulary.load(case.domain).options["diagnosis"]}:
-        raise Malformed("The class of an ROI is a diagnosis code of the organ domain.")
+def _domain_of(session: Session, image: SiteImage) -> str:
+    return session.get_one(SiteCase, image.case_id).domain
 
 
 def mark_frames(

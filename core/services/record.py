@@ -46,7 +46,7 @@ def build_record(node: SiteNode, package: Package, audit_head: str) -> contract.
         masks = {
             m.id: m for m in session.exec(select(ImageMask).where(col(ImageMask.id).in_([p.mask_id for p, _ in pairs])))
         }
-        rois = queries.rois_of(session, case.id)
+        rois = queries.lesions_of(session, case.id)
     plain = {field: entry["value"] for field, entry in entries.items()}
     outward = {image.id: packaged for packaged, image in pairs}
     measures = body_measures(pairs[0][1].facts)

@@ -19,6 +19,7 @@ from core.queries import cases as queries
 from core.services import packages
 from core.services.cases import locked_for, move
 from core.services.curation import present_form
+from core.services.drawing import boxes_near, touch
 from core.vocabulary import domain as vocabulary
 
 STOPPABLE = frozenset({PackageState.BUILDING, PackageState.DEIDENTIFIED, PackageState.STAGED, PackageState.SEND_FAILED})
@@ -53,7 +54,7 @@ def gaps(session: Session, case: SiteCase) -> list[Gap]:
     found = [Gap(gap.field, f"{gap.label.en} is missing.") for gap in missing]
     picks = queries.picks_of(session, case.id)
     masks = queries.masks_of(session, case.id)
-    rois = queries.rois_of(session, case.id)
+    rois = queries.lesions_of(session, case.id)
     chosen = [image for image in queries.images_of(session, case.id) if image.id in picks and picks[image.id].picked]
     if not chosen:
         found.append(Gap("images", "Pick at least one image.", GapKind.NO_IMAGE))
@@ -70,10 +71,9 @@ def gaps(session: Session, case: SiteCase) -> list[Gap]:
 
 
 def under_mask(roi: Roi, mask: ImageMask) -> bool:
-    """Whether a masked rectangle cuts into the tight box."""
+    """Whether a masked rectangle cuts into the tight box of a frame, one between two keyframes too."""
     return any(
-        x < roi.x + roi.width and roi.x < x + width and y < roi.y + roi.height and roi.y < y + height
-        for x, y, width, height in mask.rects
+        touch(box, (x, y, width, height)) for box in boxes_near(roi, mask.rects) for x, y, width, height in mask.rects
     )
 
 

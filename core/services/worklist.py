@@ -75,11 +75,12 @@ def _decided(session: Session, case_ids: Sequence[UUID]) -> dict[UUID, _Decided]
     mine = col(SiteImage.case_id).in_(case_ids)
     drawn = select(SiteImage.case_id, Roi, ImageMask).join(Pick, picked).join(Roi, col(Roi.image_id) == SiteImage.id)
     rois: defaultdict[UUID, list[tuple[Roi, ImageMask | None]]] = defaultdict(list)
-    for case_id, roi, mask in session.exec(drawn.outerjoin(ImageMask, present).where(mine, ~col(Roi.deleted))):
+    counted = (mine, ~col(Roi.deleted), Roi.use == "lesion")
+    for case_id, roi, mask in session.exec(drawn.outerjoin(ImageMask, present).where(*counted)):
         rois[case_id].append((roi, mask))
     images = select(SiteImage.case_id, func.count(), func.count(col(ImageMask.id))).join(Pick, picked)
-    counted = session.exec(images.outerjoin(ImageMask, confirmed).where(mine).group_by(col(SiteImage.case_id)))
-    return {case_id: _Decided(count, count - done, rois.get(case_id, ())) for case_id, count, done in counted}
+    numbers = session.exec(images.outerjoin(ImageMask, confirmed).where(mine).group_by(col(SiteImage.case_id)))
+    return {case_id: _Decided(count, count - done, rois.get(case_id, ())) for case_id, count, done in numbers}
 
 
 def _gaps(case: SiteCase, entries: Mapping[str, Any], decided: _Decided) -> int:

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from httpx2 import Response
@@ -15,10 +15,12 @@ from PIL import Image
 from sqlmodel import select
 from starlette.testclient import TestClient
 
+from api.routes.images import roi_out
 from core.db import reading, transaction
 from core.models.audit import AuditEvent
 from core.models.curation import ImageMask, MaskView, Roi
 from core.models.people import Role
+from core.queries import cases as queries
 from core.security import session_cookie_name
 from core.services import cases, masks
 from tests.casework import Case, small_study
@@ -285,6 +287,61 @@ def test_an_roi_is_changed_and_deleted_under_its_version(browser: Browser, case:
     assert gone.json()["deleted"]
     shown = [roi["id"] for image in told(client.get(f"/cases/{case.id}"))["images"] for roi in image["rois"]]
     assert made["id"] not in shown
+
+
+def track(**changes: Any) -> dict[str, Any]:
+    keyframes = [[1, [[200, 200], [240, 200], [200, 220]]], [3, [[220, 220], [260, 220], [220, 250]]]]
+    known = {"id": str(uuid4()), "lesionId": str(uuid4()), "label": "LIV-HCC", "margin": 8, "kind": "ellipse"}
+    return known | {"keyframes": keyframes, "outOfView": [[2, 2]]} | changes
+
+
+def cine(case: Case) -> str:
+    """Where ROIs of the image with more than one frame are sent."""
+    image = next(image for image in case.images() if image.frames > 1)
+    return place(case, image.number, "/rois")
+
+
+def test_a_track_goes_and_comes_whole(browser: Browser, case: Case) -> None:
+    client, sent = browser(), track(uncertain=[[3, 1]])
+    answer = client.post(cine(case), json=sent)
+    assert answer.status_code == 201
+    made = answer.json()
+    assert {name: made[name] for name in sent} == sent
+    assert [made[name] for name in ("use", "frame", "x", "y", "width", "height")] == ["lesion", 1, 160, 180, 80, 40]
+    assert made["crop"] == [152, 172, 96, 56]
+    path = f"/cases/{case.id}/rois/{made['id']}"
+    renamed = client.put(path, json={"version": 1, "label": "LIV-CYST"}).json()
+    assert {name: renamed[name] for name in sent} == sent | {"label": "LIV-CYST"}
+    shorter = client.put(
+        path, json={"version": 2, "keyframes": sent["keyframes"][:1], "outOfView": [], "uncertain": []}
+    )
+    assert [shorter.json()[name] for name in ("kind", "outOfView", "version")] == ["ellipse", [], 3]
+    island = told(client.get(f"/cases/{case.id}"))
+    assert shorter.json() in [roi for image in island["images"] for roi in image["rois"]]
+    with reading(case.node.engine) as session:
+        as_program = roi_out(session, session.get_one(Roi, UUID(made["id"]))).model_dump(mode="json")
+    assert as_program["keyframes"] == sent["keyframes"][:1] and as_program["out_of_view"] == []
+    assert all(as_program[name] == shorter.json()[name] for name in ("id", "kind", "use", "frame", "crop", "label"))
+    assert (as_program["centre_mm"], as_program["lesion_id"]) == (made["centreMm"], made["lesionId"])
+    client.put(path, json={"version": 3, "deleted": True})
+
+
+def test_a_calliper_is_drawn_and_counts_for_nothing(browser: Browser, case: Case) -> None:
+    client = browser()
+    two = {"use": "caliper", "kind": "points", "label": "", "keyframes": [[1, [[300, 200], [340, 230]]]]}
+    made = client.post(place(case, 2, "/rois"), json=track(outOfView=[]) | two).json()
+    assert made["use"] == "caliper" and made["lengthMm"] > 0
+    with reading(case.node.engine) as session:
+        assert made["id"] in {str(roi.id) for roi in queries.rois_of(session, case.id)}
+        assert made["id"] not in {str(roi.id) for roi in queries.lesions_of(session, case.id)}
+    client.put(f"/cases/{case.id}/rois/{made['id']}", json={"version": 1, "deleted": True})
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"keyframes": []}, {"kind": "star"}, {"use": "caliper"}, {"outOfView": [[1, 1]]}, {"x": -1}]
+)
+def test_a_track_that_makes_no_sense_is_refused(browser: Browser, case: Case, wrong: dict[str, Any]) -> None:
+    assert browser().post(cine(case), json=track(**wrong)).status_code == 422
 
 
 @pytest.mark.parametrize("wrong", [{"width": 0}, {"frame": 0}, {"x": -1}, {"x": "nan"}, {"extra": 1}, {"label": "a b"}])

@@ -1,4 +1,5 @@
-// Answers the vectors of tests/vectors with web/static/tracks.js: node tracks.mjs MODULE BY_HAND FROZEN PATH > answers.
+// Answers the vectors of tests/vectors with web/static/tracks.js: node tracks.mjs MODULE BY_HAND FROZEN PATH SHAPES > answers.
+// The vectors name things as Python does; the module as the page does.
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
@@ -9,16 +10,33 @@ const names = {
   remove_keyframe: "removeKeyframe", duplicate_to_next: "duplicateToNext",
 };
 
+const there = (one) => {
+  if (!one?.keyframes) return one;
+  const { out_of_view: outOfView, ...rest } = one;
+  return { ...rest, outOfView };
+};
+const back = (one) => {
+  if (Array.isArray(one)) return one.map(back);
+  const { outOfView, ...rest } = one;
+  return { ...rest, out_of_view: outOfView };
+};
+
 function answer({ track, frames, verb, given }) {
-  if (!verb) return frames.map((frame) => tracks.interpolate(track, frame)?.points ?? null);
+  if (!verb) return frames.map((frame) => tracks.interpolate(there(track), frame)?.points ?? null);
   try {
-    return tracks[names[verb]](track, ...given);
+    return back(tracks[names[verb]](there(track), ...given.map(there)));
   } catch (error) {
     if (error instanceof RangeError) return "refused";
     throw error;
   }
 }
 
-const [byHand, frozen, path] = vectors.map((file) => JSON.parse(readFileSync(file, "utf8")));
-const boxes = path.boxes.map((_, index) => tracks.interpolate(path.track, index + 1)?.points ?? null);
-process.stdout.write(JSON.stringify({ cases: [...byHand, ...frozen].map(answer), path: boxes }));
+function measure(shape) {
+  const { x, y, width, height } = tracks.boxOf(shape);
+  const isClosed = !["line", "points"].includes(shape.kind);
+  return { box: [x, y, width, height], area: tracks.areaOf(shape), outline: isClosed ? tracks.outline(shape) : null };
+}
+
+const [byHand, frozen, path, shapes] = vectors.map((file) => JSON.parse(readFileSync(file, "utf8")));
+const boxes = path.boxes.map((_, index) => tracks.interpolate(there(path.track), index + 1)?.points ?? null);
+process.stdout.write(JSON.stringify({ cases: [...byHand, ...frozen].map(answer), path: boxes, shapes: shapes.map(measure) }));

@@ -1,7 +1,7 @@
 """What the viewer asks for while a case is open: frames of the candidate, ROIs, and the mask with its confirmation."""
 
 from typing import Annotated, Any, Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +14,7 @@ from core.node import SiteNode
 from core.permissions import Actor, Verb
 from core.queries import case_page
 from core.services import curation, masks, rois, text_answers
+from core.services.sent_rois import ChangedRoi, NewRoi
 from web import case_data
 from web.deps import ActorDep, NodeDep, SessionDep, may
 from web.render import look_of
@@ -32,25 +33,14 @@ class Sent(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
 
 
-class RoiSent(Sent):
-    """The tight box in pixels of the stored frame, (0, 0) at its upper left corner; frames count from 1.
-
-    `id` is drawn by the page, so that a request that is sent twice makes one ROI."""
-
-    id: UUID = Field(default_factory=uuid4)
-    frame: int = Field(ge=1)
-    x: float = Field(ge=0, allow_inf_nan=False)
-    y: float = Field(ge=0, allow_inf_nan=False)
-    width: float = Field(gt=0, allow_inf_nan=False)
-    height: float = Field(gt=0, allow_inf_nan=False)
-    margin: float = Field(default=0, ge=0, le=4096, allow_inf_nan=False)
-    label: str = Field(pattern=r"^[A-Za-z0-9-]{1,32}$")
-    lesion_id: UUID = Field(default_factory=uuid4)
+class RoiSent(Sent, NewRoi):
+    """A new ROI under the names of scripts; without keyframes the rectangle of its frame, x, y, width and height."""
 
 
-class RoiChanged(RoiSent):
-    version: int = Field(ge=1)
-    deleted: bool = False
+class RoiChanged(Sent, ChangedRoi):
+    """A change; what it leaves out stays, and so does the shape where the box is the one that is there already."""
+
+    id: UUID | None = None
 
 
 class MaskSent(Sent):
@@ -169,12 +159,11 @@ def case_confirm_mask(
 
 @router.post(_PICTURE + "/rois")
 def case_add_roi(body: RoiSent, session: SessionDep, actor: Curator, image: ImageDep) -> Response:
-    roi = rois.add_once(session, actor, image.id, Roi(**body.model_dump(), image_id=image.id))
+    roi = rois.add_once(session, actor, image.id, body.made(image.id))
     return _json(case_data.roi_json(roi, image), 201)
 
 
 @router.put("/cases/{case_id}/rois/{roi_id}")
 def case_change_roi(body: RoiChanged, session: SessionDep, actor: Curator, roi: RoiDep) -> Response:
-    change = body.model_dump(exclude={"id", "version"})
-    saved = curation.change_roi(session, actor, roi.id, change, body.version)
+    saved = curation.change_roi(session, actor, roi.id, body.change(), body.version)
     return _json(case_data.roi_json(saved, rois.image_of(session, saved)))

@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0013form_defaults"
-down_revision = "0010device_rules"
+down_revision = "0011tracks"
 branch_labels = None
 depends_on = None
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from core.curation.overlap import area, dice, intersection_area, iou, landmark_distance_mm, outline
-from core.curation.shapes import Point, Shape, signed_area
+from core.curation.overlap import area, dice, intersection_area, iou, landmark_distance_mm
+from core.curation.shapes import Point, Shape, outline, signed_area
 from core.errors import Malformed
 
 SQUARE = ((0.0, 0.0), (10.0, 0.0), (10.0, 10.0), (0.0, 10.0))

@@ -14,14 +14,26 @@ from hypothesis import strategies as st
 
 from core.curation import tracks as t
 from core.curation.overlap import iou
-from core.curation.shapes import Shape, between
+from core.curation.shapes import CLOSED, KINDS, Shape, area_of, between, box_of, outline
 from core.errors import Malformed
-from tests.tracks import FRAMES, PATH_KEYFRAMES, VECTORS, answer, best_keyframes, lesion_path, overlaps, shown, tracks
+from tests.tracks import (
+    FRAMES,
+    PATH_KEYFRAMES,
+    VECTORS,
+    answer,
+    best_keyframes,
+    lesion_path,
+    measured,
+    overlaps,
+    shown,
+    tracks,
+)
 from web.assets import FOLDER
 
 CASES: list[dict[str, Any]] = [
     case for name in ("tracks", "tracks_frozen") for case in json.loads((VECTORS / f"{name}.json").read_text("utf-8"))
 ]
+SHAPES: list[dict[str, Any]] = json.loads((VECTORS / "shapes.json").read_text("utf-8"))
 PATH = json.loads((VECTORS / "lesion_path.json").read_text("utf-8"))
 ALL = range(1, FRAMES + 2)
 frames = st.integers(1, FRAMES)
@@ -35,7 +47,7 @@ def spoken_by_node(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         pytest.skip("node is not installed: the tracks of the pages run in it")
     module = tmp_path_factory.mktemp("tracks") / "tracks.mjs"
     shutil.copy(FOLDER / "tracks.js", module)
-    files = [VECTORS / f"{name}.json" for name in ("tracks", "tracks_frozen", "lesion_path")]
+    files = [VECTORS / f"{name}.json" for name in ("tracks", "tracks_frozen", "lesion_path", "shapes")]
     command = ["node", VECTORS.parent / "node" / "tracks.mjs", module, *files]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
@@ -75,6 +87,47 @@ def test_javascript_gives_what_the_vectors_say(spoken_by_node: dict[str, Any]) -
         c["name"] for c, said in zip(CASES, spoken_by_node["cases"], strict=True) if not alike(said, c["expected"])
     ]
     assert wrong == []
+
+
+def test_boxes_areas_and_outlines_are_what_both_say(spoken_by_node: dict[str, Any]) -> None:
+    assert {shape["kind"] for shape in SHAPES} == set(KINDS)
+    for shape, by_node in zip(SHAPES, spoken_by_node["shapes"], strict=True):
+        expected = {name: shape[name] for name in ("box", "area", "outline")}
+        here = measured(Shape(shape["kind"], tuple((x, y) for x, y in shape["points"])))
+        assert alike(here, expected) and alike(by_node, expected)
+
+
+@light
+@given(tracks())
+def test_the_tight_box_holds_the_outline_and_touches_it_on_every_side(track: t.Track) -> None:
+    shape = Shape(track.kind, track.keyframes[0][1])
+    x, y, width, height = box_of(shape)
+    way = np.asarray(outline(shape) if shape.kind in CLOSED else shape.points)
+    # The polygon of an ellipse lies inside it, by less than its sagitta.
+    short = 1e-4 * max(width, height) if shape.kind == "ellipse" else 0
+    low, high = way.min(axis=0), way.max(axis=0)
+    assert np.all(low >= (x - 1e-6, y - 1e-6)) and np.all(high <= (x + width + 1e-6, y + height + 1e-6))
+    assert np.allclose([*low, *high], [x, y, x + width, y + height], rtol=0, atol=short + 1e-6)
+
+
+@light
+@given(tracks(kinds=("spline",)))
+def test_a_spline_runs_through_its_points(track: t.Track) -> None:
+    points = np.asarray(track.keyframes[0][1])
+    way = np.asarray(outline(Shape("spline", track.keyframes[0][1])))
+    assert len(way) == 16 * len(points) and np.array_equal(way[::16], points)
+
+
+def test_a_spline_through_a_circle_is_nearly_one() -> None:
+    turns = np.arange(12) * np.pi / 6
+    shape = Shape("spline", tuple((100 + 50 * float(np.cos(a)), 100 + 50 * float(np.sin(a))) for a in turns))
+    far = np.linalg.norm(np.asarray(outline(shape)) - 100, axis=1)
+    assert np.abs(far - 50).max() < 0.2 and abs(area_of(shape) - np.pi * 2500) < 40
+
+
+def test_many_points_make_no_more_vertices_than_an_ellipse_could_bear() -> None:
+    points = tuple((float(index), float(index % 7)) for index in range(500))
+    assert len(outline(Shape("spline", points))) == 1000
 
 
 def test_a_breathing_lesion_is_followed_with_six_keyframes(spoken_by_node: dict[str, Any]) -> None:
