@@ -26,7 +26,43 @@ ECG_TRACE: Final = 10  # a region's data type (PS3.3 C.8.5.5.1.2)
 # Above this difference of the long axes one of the two views is likely foreshortened (Lang 2015).
 FORESHORTENED: Final = 10.0
 METHODS: Final = heart.VIEWS.parent / "echo_measure_rhythm.tsv"
-_PREFIX: Final = "heart."
+# Words that a script puts into the page.
+_TEXTS: Final = (
+    "heart.beat",
+    "heart.comma",
+    "heart.ed",
+    "heart.ed_long",
+    "heart.end_bare",
+    "heart.end_drawn",
+    "heart.es",
+    "heart.es_long",
+    "heart.foreshortened",
+    "heart.hint_draft",
+    "heart.hint_draw",
+    "heart.hint_edit",
+    "heart.hint_mmode",
+    "heart.lacks_contour",
+    "heart.lacks_mark",
+    "heart.lacks_view",
+    "heart.line_end",
+    "heart.line_start",
+    "heart.mmode_failed",
+    "heart.mmode_is",
+    "heart.mmode_work",
+    "heart.no_copy",
+    "heart.no_point",
+    "heart.no_volumes",
+    "heart.point",
+    "heart.point_end",
+    "heart.point_uncertain",
+    "heart.strip_ecg",
+    "heart.strip_no_ecg",
+    "heart.strip_trace",
+    "heart.taken",
+    "heart.too_few",
+    "heart.unknown",
+    "heart.whole",
+)
 
 
 def island(session: Session, case: SiteCase, lang: Language) -> str | None:
@@ -36,9 +72,7 @@ def island(session: Session, case: SiteCase, lang: Language) -> str | None:
     data = state_json(session, case, lang) | {
         "views": [{"code": option.code, "label": getattr(option.label, lang)} for option in heart.views()],
         "fields": list(heart.ANSWERS),
-        "texts": {
-            key.removeprefix(_PREFIX): words for key, words in catalogue(lang).items() if key.startswith(_PREFIX)
-        },
+        "texts": {key.removeprefix("heart."): catalogue(lang)[key] for key in _TEXTS},
     }
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 

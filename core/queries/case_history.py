@@ -33,7 +33,8 @@ class Change:
 
 @dataclass(frozen=True)
 class Event:
-    """One saved version. `what` is a word for the page: form, picked, rejected, drawn, moved, renamed, deleted, marked, masked, confirmed."""
+    """One saved version. `what` is a word for the page: form, picked, rejected, drawn, moved,
+    renamed, deleted, marked, masked, confirmed."""
 
     at: datetime
     by: str | None

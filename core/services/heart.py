@@ -180,7 +180,7 @@ def _scale(image: SiteImage, points: Points) -> Scale | None:
 
 def _with_volumes(four: View, two: View) -> Measured:
     both = [(view.diastole, view.systole) for view in (four, two) if view.diastole and view.systole]
-    if len(both) == 2:  # noqa: PLR2004
+    if len(both) == 2:
         (ed4, es4), (ed2, es2) = both
         disks, lengths = volumes.disks_biplane, volumes.area_length_biplane
         found = (volumes.ejection(way(ed4, ed2), way(es4, es2)) for way in (disks, lengths))

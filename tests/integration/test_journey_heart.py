@@ -20,6 +20,7 @@ from tests.postgres_fixture import ScratchPostgres
 from tests.viewer_site import hospital
 
 NOISE_PX = 2.0
+FRAMES = 36
 CLICKS = 13  # from one end of the mitral plane over the apex to the other
 A4C, A2C = "399214001", "399232001"
 _GREYS = """() => {
@@ -44,7 +45,7 @@ def site(postgres: ScratchPostgres, tmp_path_factory: pytest.TempPathFactory) ->
         live(postgres, "site", domains=("heart",), **known.changes) as node,
     ):
         node.person("kaneko", Role.CUR, Role.REG)
-        case = known.pull(node.served, heart_study(1))
+        case = known.pull(node.served, heart_study(1, "sequoia", FRAMES))
         case.make_candidates()
         yield node, case
 
@@ -91,7 +92,9 @@ def eventually(page: Page, is_so: Callable[[], bool]) -> None:
 def click(page: Page, points: Sequence[tuple[float, float]]) -> None:
     """On these places, in pixels of the stored frame."""
     box = page.locator("#stage canvas").bounding_box()
-    size = page.evaluate("() => [document.querySelector('#stage canvas').width, document.querySelector('#stage canvas').height]")
+    size = page.evaluate(
+        "() => [document.querySelector('#stage canvas').width, document.querySelector('#stage canvas').height]"
+    )
     assert box
     for x, y in points:
         page.mouse.click(box["x"] + x / size[0] * box["width"], box["y"] + y / size[1] * box["height"])
@@ -126,7 +129,7 @@ def test_the_border_clicked_at_both_ends_of_a_beat_gives_the_ejection_fraction(
     site: tuple[Live, Case], browser: Browser
 ) -> None:
     node, case = site
-    noise = random.Random(20_261)  # noqa: S311 - a hand, no secret
+    noise = random.Random(20_261)
     with visit(browser, node.url, "kaneko") as page:
         for view in (A4C, A2C):
             number = number_of(case, view)
@@ -201,7 +204,8 @@ def test_proposed_beats_are_taken_and_a_wrong_mark_moved(site: tuple[Live, Case]
         opened(page, case, number)
         page.keyboard.press("Shift+Q")
         eventually(page, lambda: len(marks(case)[number].beats) == len(truth.r_waves_ms))
-        assert [beat[0] for beat in marks(case)[number].beats] == [ends[0] for ends in truth.ends]
+        step_ms = case.images()[number - 1].facts["frame_time_ms"]
+        assert [beat[0] for beat in marks(case)[number].beats] == [1 + round(ms / step_ms) for ms in truth.r_waves_ms]
         wrong = marks(case)[number].beats[0][1]
         go(page, wrong + 1)
         page.keyboard.press("e")
@@ -209,7 +213,7 @@ def test_proposed_beats_are_taken_and_a_wrong_mark_moved(site: tuple[Live, Case]
         box = page.locator("#heart-strip svg").bounding_box()
         assert box
         page.mouse.click(box["x"] + box["width"], box["y"] + 30)
-        shows(page, 45)
+        shows(page, FRAMES)
 
 
 def test_m_mode_shows_the_wall_that_comes_and_goes(site: tuple[Live, Case], browser: Browser) -> None:
@@ -222,8 +226,8 @@ def test_m_mode_shows_the_wall_that_comes_and_goes(site: tuple[Live, Case], brow
         page.wait_for_selector("#heart-mmode[data-made]", timeout=60_000)
         expect(page.locator("#heart-mmode svg")).to_have_attribute("aria-label", "M-mode from the cine, 128 mm deep")
         made = page.evaluate(_GREYS)
-        assert made["width"] == 45
-        rows = [made["greys"][frame :: made["width"]] for frame in range(45)]
+        assert made["width"] == FRAMES
+        rows = [made["greys"][frame :: made["width"]] for frame in range(FRAMES)]
         # Down the middle of the ventricle: from the apex to the valve there is blood, and it is longest at end diastole.
         dark = [sum(grey < 25 for grey in column[: made["height"] * 3 // 4]) for column in rows]
         diastole, systole = truth.ends[0]
@@ -231,7 +235,7 @@ def test_m_mode_shows_the_wall_that_comes_and_goes(site: tuple[Live, Case], brow
         assert violations(page) == []
         box = page.locator("#heart-mmode svg").bounding_box()
         assert box
-        page.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + 40)
-        shows(page, 23)
+        page.mouse.click(box["x"] + box["width"] * (FRAMES // 2 - 0.5) / FRAMES, box["y"] + 40)
+        shows(page, FRAMES // 2)
         page.keyboard.press("Shift+M")
         expect(page.locator("#heart-mmode")).to_be_hidden()

@@ -209,7 +209,7 @@ export class Heart {
     if (frame === null) return make("span", { class: "quiet", text: `${say(KINDS[kind])} –` });
     const isDrawn = drawn.has(frame);
     const name = say(isDrawn ? "end_drawn" : "end_bare", { what: say(`${KINDS[kind]}_long`), frame });
-    return make("button", { type: "button", class: `small${isDrawn ? " drawn" : ""}`, "data-frame": frame, "aria-label": name, title: name, text: `${say(KINDS[kind])} ${frame}` });
+    return make("button", { type: "button", class: `small${isDrawn ? " drawn" : ""}`, "data-frame": frame, title: name, text: `${say(KINDS[kind])} ${frame}` });
   }
 
   #volumes() {
