@@ -1,34 +1,45 @@
 """The form side of the case page: what it shows and takes, with scripts and without, and what it refuses."""
 
+import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import time
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
+import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from httpx2 import Response
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 from pyrage import x25519
+from sqlmodel import select
 
 from core.db import reading, transaction
-from core.models.curation import Pick
+from core.models.audit import AuditEvent
+from core.models.curation import MaskView, Pick
 from core.models.people import Role
-from core.models.sitecase import CaseState
+from core.models.sitecase import CaseState, SiteImage
 from core.models.transfer import PackageState
 from core.node import SiteNode
+from core.package import contract
 from core.package.central_keys import CentralPublicKeys
 from core.queries import cases as queries
 from core.queries.case_form import form_page, quick_of
 from core.security import session_cookie_name
-from core.services import curation
+from core.services import curation, masks, record
 from core.settings import Window
 from core.vocabulary import domain as vocabulary
+from ml.phantom import PhantomStudy
 from tests.casework import Case, pulled, small_study
+from tests.organs import HEART, HYPOKINETIC, NOBODY_LOOKED, NORMAL, THYROID, study_of
 from tests.pacs_twin import BadPacs, running
 from tests.postgres_fixture import ScratchPostgres
 from tests.served import Served, serve
@@ -50,6 +61,7 @@ def site_changes(folder: Path, pacs: BadPacs) -> dict[str, Any]:
         "central_keys_file": folder / "central.json",
         "windows": ALWAYS,
         "least_free_mb": 16,
+        "domains": ("liver", "breast", "heart", "thyroid"),
     }
 
 
@@ -66,12 +78,12 @@ class Desk:
         assert isinstance(node, SiteNode)
         return node
 
-    def case(self, is_ready: bool = False) -> Case:
+    def case(self, study: PhantomStudy | None = None, *, is_ready: bool = False) -> Case:
         made = pulled(
             self.node,
             person(self.node, f"ana{next(_seeds)}"),
             self.pacs,
-            small_study(next(_seeds), stills=1, cine_frames=0),
+            study or small_study(next(_seeds), stills=1, cine_frames=0),
         )
         if is_ready:
             made.curate()
@@ -378,3 +390,192 @@ def test_the_neighbours_are_of_the_same_state(desk: Desk) -> None:
 @pytest.mark.parametrize("domain", ["liver", "breast"])
 def test_every_organ_has_number_keys_for_its_commonest_diagnoses(domain: str) -> None:
     assert 4 <= len(quick_of(vocabulary.load(domain))) <= 9
+
+
+# What is remembered, what is read again, what else there is of the patient
+
+
+def test_a_usual_answer_is_offered_to_its_person_alone_until_they_clear_it(desk: Desk) -> None:
+    first, second = desk.case(), desk.case()
+    answers = {"diagnosis": "LIV-HCC", "examiner_class": "EX-SONO", "approach": "AP-SUB", "afp": 12.5}
+    with desk.browser(*CURATOR) as browser:
+        assert "your default" not in browser.get(f"/cases/{second.id}").text
+        browser.put(f"/cases/{first.id}/form", {"values": answers, "version": 0})
+        shown = browser.get(f"/cases/{second.id}").text
+        assert "data-usual='\"EX-SONO\"'" in shown and "data-usual='\"AP-SUB\"'" in shown
+        assert "You have defaults for 2 questions." in shown and shown.count("data-keep>") == 2
+        form = browser.get(f"/api/v1/cases/{second.id}/form").json()
+        assert form["version"] == 0 and "examiner_class" not in form["values"], "offered, not answered"
+        assert "your default" not in browser.get(f"/cases/{first.id}").text, "what has an answer is not offered one"
+        assert browser.put(f"/cases/{second.id}/defaults", {"forget": ["approach", "nothing"]}).status_code == 200
+        assert "You have a default for 1 question." in browser.get(f"/cases/{second.id}").text
+    with desk.browser(*CURATOR) as browser:
+        assert "your default" not in browser.get(f"/cases/{second.id}").text, "another person"
+        assert browser.put(f"/cases/{uuid4()}/defaults", {"forget": []}).status_code == 404
+
+
+def test_the_last_answer_is_remembered_and_an_old_case_does_not_bring_its_own_back(desk: Desk) -> None:
+    first, second, third = desk.case(), desk.case(), desk.case()
+    with desk.browser(*CURATOR) as browser:
+        browser.put(f"/cases/{first.id}/form", {"values": {"examiner_class": "EX-SONO"}, "version": 0})
+        browser.put(f"/cases/{second.id}/form", {"values": {"examiner_class": "EX-SPEC"}, "version": 0})
+        again = {"values": {"examiner_class": "EX-SONO", "diagnosis": "LIV-CYST"}, "version": 1}
+        browser.put(f"/cases/{first.id}/form", again)
+        assert "data-usual='\"EX-SPEC\"'" in browser.get(f"/cases/{third.id}").text
+
+
+def test_tags_are_read_again_but_what_a_person_entered_stays(desk: Desk) -> None:
+    case = desk.case()
+    by_hand = {"transducer_type": "LINEAR", "depth_mm": 90}
+    with desk.browser(*CURATOR) as browser:
+        answers = browser.get(f"/api/v1/cases/{case.id}/form").json()["values"]
+        assert answers["transducer_type"]["value"] == "CURVED LINEAR" and answers["age_years"]["source"] == "tag"
+        values = {field: answers[field]["value"] for field in ("age_years", "sex", "mechanical_index")} | by_hand
+        browser.put(f"/cases/{case.id}/form", {"values": values, "version": 0})
+        with transaction(desk.node.engine, "test") as session:
+            image = session.get_one(SiteImage, case.images()[0].id)
+            image.facts = image.facts | {"transducer_type": "SECTOR_PHASED", "depth_mm": 120, "age_years": 31}
+        saved = browser.put(f"/cases/{case.id}/form", {"values": values, "version": 1}).json()["answers"]
+        assert saved["transducer_type"] == {"value": "LINEAR", "source": "manual", "tag": None}
+        assert saved["depth_mm"]["value"] == 90 and saved["depth_mm"]["source"] == "manual"
+        assert saved["age_years"] == {"value": 31, "source": "tag", "tag": "(0010,1010)"}, "nobody had entered it"
+        page = browser.get(f"/cases/{case.id}").text
+    assert "by hand; the tag says Phased sector" in page and "by hand; the tag says 120 mm" in page
+    assert "(0018,5050) DepthOfScanField" in page
+
+
+def test_the_other_cases_of_a_patient_are_those_that_one_may_see(desk: Desk) -> None:
+    first, stranger = desk.case(), desk.case()
+    same = desk.case(replace(study_of("liver", next(_seeds)), patient=first.study.patient))
+    organ = desk.case(replace(study_of("heart", next(_seeds)), patient=first.study.patient))
+    first.answer()
+    with desk.browser(*CURATOR, domain="liver") as browser:
+        page = browser.get(f"/cases/{same.id}/earlier")
+        assert f'href="/cases/{first.id}"' in page.text and "Hepatocellular carcinoma" in page.text
+        for other in (organ, stranger):
+            assert str(other.id) not in page.text
+        for secret in (first.study.patient.patient_id, first.study.patient.latin, first.study.accession):
+            assert secret not in page.text
+        part = browser.get(f"/cases/{same.id}/earlier", **{"HX-Request": "true", "HX-Target": "case-earlier"})
+        assert part.text.lstrip().startswith('<ul class="earlier-list"')
+        assert browser.get(f"/cases/{organ.id}/earlier").status_code == 404
+        assert "None that you may see." in browser.get(f"/cases/{stranger.id}/earlier").text
+    with desk.browser(*CURATOR) as browser:
+        assert str(organ.id) in browser.get(f"/cases/{same.id}/earlier").text
+    with reading(desk.node.engine) as session:
+        events = session.exec(select(AuditEvent).where(AuditEvent.verb == "case.earlier")).all()
+    assert {event.subject for event in events} == {str(same.id), str(stranger.id)}
+
+
+# From case to case
+
+
+def test_one_goes_on_in_the_order_of_the_list_and_registering_leads_to_the_next(desk: Desk) -> None:
+    cases = [desk.case(), desk.case(is_ready=True), desk.case()]
+    listed = "state=CURATING&sort=number&order=up"
+    with desk.browser(*EVERYBODY) as browser:
+        up = browser.get(f"/cases/{cases[1].id}?{urlencode({'list': listed})}").text
+        down = browser.get(f"/cases/{cases[1].id}?{urlencode({'list': 'state=CURATING'})}").text
+        assert f'data-next="{cases[2].id}"' in up and f"/cases/{cases[0].id}?list=" in up
+        assert f'data-next="{cases[0].id}"' in down, "newest first, as the list itself"
+        assert 'href="/worklist?state=CURATING&amp;sort=number&amp;order=up"' in up
+        assert f"/cases/{cases[0].id}?list=" in browser.get("/worklist?state=CURATING").text
+        for odd in ("%00", "found=x", "sort=evil", "=&&=", "state=" + "x" * 900):
+            assert browser.get(f"/cases/{cases[1].id}?list={odd}").status_code == 200
+        sheet = browser.get(f"/cases/{cases[1].id}/sheet").text
+        assert f'name="next" value="{cases[2].id}"' in sheet
+        fields = {"then": "next", "next": str(cases[2].id), "list": listed}
+        done = browser.post(f"/cases/{cases[1].id}/steps/register", fields)
+        assert done.headers["location"] == f"/cases/{cases[2].id}?{urlencode({'list': listed})}"
+        for lost in ("", "//evil.example", str(uuid4())):
+            case = desk.case(is_ready=True)
+            done = browser.post(f"/cases/{case.id}/steps/register", {"then": "next", "next": lost})
+            assert done.headers["location"] == "/worklist"
+
+
+# Strips
+
+
+def test_a_cine_is_one_small_strip_for_those_who_may_see_it(desk: Desk) -> None:
+    case = desk.case(study_of("liver", next(_seeds), stills=0, cine_frames=30))
+    (image,) = case.images()
+    path = f"/cases/{case.id}/images/{image.id}/strip"
+    with desk.browser(*CURATOR) as browser:
+        assert browser.get(path).status_code == 409, "nothing is written yet"
+        case.make_candidates()
+        found = browser.get(path)
+        assert found.status_code == 200 and found.headers["cache-control"] == "no-store"
+        assert found.headers["sonobank-digest"] == case.mask(image).digest
+        picture = Image.open(io.BytesIO(found.content))
+        assert picture.format == "JPEG" and picture.width % masks.STRIP_FRAMES == 0 and picture.height <= 96
+        assert len(found.content) < 300_000
+        cells = np.split(np.asarray(picture.convert("L"), dtype=np.int16), masks.STRIP_FRAMES, axis=1)
+        assert any(np.abs(one - cells[0]).max() > 20 for one in cells[1:]), "the frames differ"
+        one = browser.get(path.replace("strip", "thumb"))
+        assert one.headers["content-type"] == "image/png"
+    with desk.browser(Role.EXAM) as browser:
+        assert browser.get(path).status_code == 403
+    with desk.browser(*CURATOR, domain="breast") as browser:
+        assert browser.get(path).status_code == 404
+    with reading(desk.node.engine) as session:
+        assert not session.exec(select(MaskView).where(MaskView.mask_id == case.mask(image).id)).all()
+
+
+@given(st.integers(1, 5000))
+def test_the_frames_of_a_strip_are_in_order_and_begin_with_the_first(frames: int) -> None:
+    chosen = masks.strip_frames(frames)
+    assert chosen[0] == 1 and chosen == sorted(set(chosen)) and chosen[-1] <= frames
+    assert len(chosen) == min(frames, masks.STRIP_FRAMES)
+
+
+# Organs
+
+
+@pytest.mark.parametrize(("domain", "answers"), [("heart", HEART), ("thyroid", THYROID)])
+def test_an_organ_that_is_only_a_file_goes_the_whole_way(desk: Desk, domain: str, answers: dict[str, Any]) -> None:
+    case = desk.case(study_of(domain, next(_seeds)))
+    with desk.browser(*EVERYBODY) as browser:
+        page = browser.get(f"/cases/{case.id}")
+        assert page.status_code == 200 and vocabulary.load(domain).label.en in page.text
+        assert "Draw the lesion" not in page.text
+        saved = browser.put(f"/cases/{case.id}/form", {"values": answers, "version": 0})
+        assert saved.status_code == 200, saved.text
+        case.pick()
+        case.make_candidates()
+        case.look_and_confirm()
+        gaps = browser.get(f"/cases/{case.id}/gaps").text
+        if vocabulary.load(domain).derivation:
+            assert "Draw the lesion" in gaps
+            case.draw_box(case.images()[0], 1, 200, 150, 40, 30, label=answers["diagnosis"])
+        else:
+            assert "Complete" in gaps
+        sheet = browser.get(f"/cases/{case.id}/sheet").text
+        assert "WMSI" in sheet or domain != "heart"
+        assert browser.post(f"/cases/{case.id}/steps/register", {}).status_code == 303
+        assert browser.get("/worklist?state=REGISTERED").status_code == 200
+    assert case.row.state == CaseState.REGISTERED
+    with transaction(desk.node.engine, "test") as session:
+        queries.readable_case(session, case.actor, case.id).release_at = None
+    built = record.build_record(desk.node, case.release(), "0" * 64)
+    organ = vocabulary.load(domain)
+    known = {field: {option.code for option in options} for field, options in organ.options.items()}
+    known |= {"label": known["diagnosis"], "malignancy": {"malignant"}}
+    assert built.domain == domain and all(code in known[field] for field, code in contract.coded(built))
+
+
+def test_a_plain_form_takes_the_segments_one_by_one(desk: Desk) -> None:
+    case = desk.case(study_of("heart", next(_seeds)))
+    with desk.browser(*CURATOR) as browser:
+        page = browser.get(f"/cases/{case.id}").text
+        assert page.count('name="wall_motion"') == 17 and "14 left ventricle apical septal segment" in page
+        untouched = {"version": "0", "wall_motion": [NOBODY_LOOKED] * 17}
+        assert browser.post(f"/cases/{case.id}/form-plain", untouched).status_code == 303
+        answers = browser.get(f"/api/v1/cases/{case.id}/form").json()["values"]
+        assert "wall_motion" not in answers and answers["wall_motion_index"]["value"] is None
+        scored = {"version": "1", "wall_motion": [NORMAL] * 10 + [HYPOKINETIC] * 6 + [NOBODY_LOOKED]}
+        assert browser.post(f"/cases/{case.id}/form-plain", scored).status_code == 303
+        answers = browser.get(f"/api/v1/cases/{case.id}/form").json()["values"]
+        assert answers["wall_motion"]["value"][15:] == [HYPOKINETIC, NOBODY_LOOKED]
+        assert answers["wall_motion_index"]["value"] == 1.38
+        assert "Missing: Wall motion" in browser.get(f"/cases/{case.id}/gaps").text, "one segment was not looked at"
+        assert "Hypokinesis (11 12 13 14 15 16)" in browser.get(f"/cases/{case.id}/history").text

@@ -61,7 +61,8 @@ class Eye {
       part.append(make("path", { d: outline(ring, segment) }), word);
       return part;
     });
-    svg.append(...this.parts);
+    this.ring = make("path", { class: "wall-ring" });
+    svg.append(...this.parts, this.ring); // last, so that no neighbour covers it
     this.root.querySelector("[data-eye]").append(svg);
   }
 
@@ -76,6 +77,7 @@ class Eye {
       part.setAttribute("aria-label", `${this.names[place]}: ${this.lists[place].selectedOptions[0].textContent}`);
       part.setAttribute("tabindex", place + 1 === this.here ? "0" : "-1");
     }
+    this.ring.setAttribute("d", outline(RINGS[ringOf(this.here)], this.here));
     const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
     this.root.querySelector("[data-index]").textContent = scores.length ? `${mean.toFixed(2)} (${scores.length}/${this.lists.length})` : "–";
   }

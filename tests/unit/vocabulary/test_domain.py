@@ -58,7 +58,7 @@ def test_every_label_is_in_japanese_and_english(name: str) -> None:
     domain = load(name)
     labels = [domain.label, *(s.label for s in domain.sections), *(f.label for f in domain.fields)]
     labels += [option.label for options in domain.options.values() for option in options]
-    labels += [c.label for c in domain.derivation.four_class.classes] if domain.derivation.four_class else []
+    labels += [c.label for c in domain.four_class.classes] if domain.four_class else []
     assert all(label.ja.strip() and label.en.strip() for label in labels)
     assert all(label.en.isascii() or "é" in label.en for label in labels)
     assert all(bool(f.unit.ja) == bool(f.unit.en) for f in domain.fields if f.unit is not None)
