@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from uuid import UUID
 
+from core.curation.shapes import area_of, box_of, clipped, outline
+from core.curation.tracks import Track, interpolate
 from core.db import reading, transaction
 from core.dicom.display import palette_of
 from core.dicom.part10 import Part10, frame_bytes, open_part10
@@ -18,6 +20,7 @@ from core.services import datasets
 from core.services.blobs import copy_verified
 from core.services.datasets import ChosenCase, StoredFile
 from core.services.decoding import png_of
+from core.services.drawing import track_of
 from core.vocabulary import domain as vocabulary
 from ml import manifest
 
@@ -53,20 +56,12 @@ def _build(
     annotations: dict[Split, list[dict[str, object]]] = {split: [] for split in Split}
     for case in chosen:
         for image in case.images:
-            for entry, boxes in _frames(node, writer, case, image, first=1 + sum(map(len, images.values()))):
+            for entry, drawn in _frames(node, writer, case, image, first=1 + sum(map(len, images.values()))):
                 images[case.split].append(entry)
-                for roi in boxes:
-                    annotations[case.split].append(
-                        {
-                            "id": 1 + sum(map(len, annotations.values())),
-                            "image_id": entry["id"],
-                            "category_id": number[roi.label],
-                            "bbox": [roi.x, roi.y, roi.width, roi.height],
-                            "area": roi.width * roi.height,
-                            "iscrowd": 0,
-                            "lesion_id": str(roi.lesion_id),
-                        }
-                    )
+                for annotation in drawn:
+                    label = str(annotation.pop("label"))
+                    own = {"id": 1 + sum(map(len, annotations.values())), "image_id": entry["id"]}
+                    annotations[case.split].append(own | {"category_id": number[label]} | annotation)
     info = {"description": f"Sonobank {dataset.name} v{version.n}", "version": str(version.n), "domain": dataset.domain}
     for split in Split:
         document = manifest.coco(images[split], annotations[split], categories, info | {"split": split.value})
@@ -78,12 +73,12 @@ def _build(
 
 def _frames(
     node: CentralNode, writer: "_Writer", case: ChosenCase, image: BankImage, first: int
-) -> Iterator[tuple[dict[str, object], list[BankRoi]]]:
-    """Each frame of an image that the dataset shows: every annotated one, and the first where none is."""
-    rois = [roi for roi in case.rois if roi.image_id == image.id]
+) -> Iterator[tuple[dict[str, object], list[dict[str, object]]]]:
+    """Each frame of an image that the dataset shows, with what is on it: every keyframe, and the first where none is."""
+    rois = [(roi, track_of(roi)) for roi in case.rois if roi.image_id == image.id]
     source = io.BytesIO(node.store.read(image.sha256))
     part10 = open_part10(source, len(source.getvalue()))
-    for offset, frame in enumerate(sorted({roi.frame for roi in rois}) or [1]):
+    for offset, frame in enumerate(sorted({number for _, track in rois for number in track.frames}) or [1]):
         png = _png(node, source, part10, frame)
         sha256 = writer.put("image", png, suffix=".png", folder="images")
         entry: dict[str, object] = {
@@ -98,7 +93,29 @@ def _frames(
             "frame": frame - 1,  # COCO's readers count from 0
             "mm_per_px": image.mm_per_px,
         }
-        yield entry, [roi for roi in rois if roi.frame == frame]
+        yield entry, [found for roi, track in rois if (found := annotation_of(roi, track, frame, image))]
+
+
+def annotation_of(roi: BankRoi, track: Track, frame: int, image: BankImage) -> dict[str, object] | None:
+    """One lesion on one frame; None where it is not shown. A frame is there because some lesion has a keyframe on it;
+    the others are on it as they are interpolated, for a lesion that nobody marks would be taught as background."""
+    shape = interpolate(track, frame)
+    if shape is None:
+        return None
+    box = clipped(box_of(shape), image.columns, image.rows)
+    if box[2] <= 0 or box[3] <= 0:
+        return None
+    flat = [number for point in outline(shape) for number in point] if shape.kind != "rectangle" else None
+    return {
+        "label": roi.label,
+        "bbox": list(box),
+        "area": area_of(shape),
+        "iscrowd": 0,
+        "segmentation": [flat] if flat else [],
+        "lesion_id": str(roi.lesion_id),
+        "track_id": str(roi.id),
+        "is_keyframe": frame in track.frames,
+    }
 
 
 def _png(node: CentralNode, source: io.BytesIO, part10: Part10, frame: int) -> bytes:

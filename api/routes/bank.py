@@ -47,6 +47,9 @@ class BankRoiOut(SQLModel):
     height: float
     margin: float
     label: str
+    kind: str
+    keyframes: list[tuple[int, list[tuple[float, float]]]]
+    out_of_view: list[tuple[int, int]]
 
 
 class BankCaseDetail(BankCaseOut):

@@ -110,6 +110,20 @@ def box_of(shape: Shape) -> Box:
     return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
 
 
+def clipped(box: Box, columns: float, rows: float) -> Box:
+    """The part of a box that lies in a picture of this size; x + width and y + height never exceed it by a rounding."""
+    x, y, width, height = box
+    left, top = min(max(0.0, x), columns), min(max(0.0, y), rows)
+    return left, top, _short(left, x + width, columns), _short(top, y + height, rows)
+
+
+def _short(start: float, end: float, most: float) -> float:
+    length = max(0.0, min(end, most) - start)
+    while start + length > most:
+        length = math.nextafter(length, 0.0)
+    return length
+
+
 def area_of(shape: Shape) -> float:
     """Square pixels inside a closed outline that does not cross itself; 0 for lines and points."""
     return abs(signed_area(outline(shape))) if shape.kind in CLOSED else 0.0

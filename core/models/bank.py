@@ -64,6 +64,10 @@ class BankImage(SQLModel, table=True):
 
 
 class BankRoi(SQLModel, table=True):
+    """A lesion on an image, as the record says it: its tight box on the first keyframe, and the shape on each of them.
+
+    `keyframes` [[frame, [[x, y], ...]], ...], `out_of_view` [[first, last], ...], as in core/curation/tracks.py."""
+
     __tablename__ = "bank_roi"
     id: UUID = Field(primary_key=True)
     image_id: UUID = Field(foreign_key="bank_image.id", index=True)
@@ -75,3 +79,6 @@ class BankRoi(SQLModel, table=True):
     height: float
     margin: float
     label: str = Field(max_length=32)
+    kind: str = Field(default="rectangle", max_length=16)
+    keyframes: list[Any] = Json(list)
+    out_of_view: list[list[int]] = Json(list)

@@ -4,15 +4,58 @@ Every text has a pattern; there is no free text, no staff name, no hash of an or
 travel only inside the DICOM objects, shifted. Coordinates are pixels of the stored frame, x right and y down from the
 outer corner of the upper left pixel; frames are numbered from 1 as in DICOM (PS3.3, Referenced Frame Number)."""
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from core.errors import Refused
+from core.package import roi as roi_rules
 from core.package.canonical import CaseVersion, OutwardId, Sha256, SiteCode, Strict, canonical, places, read_canonical
+from core.package.roi import Keyframe, RoiRecord
+from core.package.terms import (
+    Code,
+    DomainCode,
+    Extent,
+    FieldCode,
+    Offset,
+    Photometric,
+    Point,
+    ReaderClass,
+    Real,
+    RuleId,
+    RuleVersion,
+    SopClass,
+    Source,
+    Token,
+    TransferSyntax,
+    Uid,
+    Unit,
+    Whole,
+)
+
+__all__ = [
+    "CONTRACT_VERSION",
+    "Boolean",
+    "CaseRecord",
+    "Codes",
+    "Device",
+    "ImageRecord",
+    "Integer",
+    "Keyframe",
+    "Mask",
+    "Number",
+    "Point",
+    "ReaderClass",
+    "RoiRecord",
+    "Scale",
+    "build",
+    "coded",
+    "parse",
+    "token_or_none",
+    "write",
+]
 
 CONTRACT_VERSION: Final = 1
 MOST_RECORD_BYTES: Final = 32 * 2**20
@@ -20,54 +63,6 @@ MOST_IMAGES: Final = 4096
 MOST_ROIS: Final = 20_000
 MOST_IMAGE_BYTES: Final = 4 * 2**30
 MOST_SAMPLES: Final = 2**36
-# Defined terms of Transducer Type (0018,6031), PS3.3 C.8.5.6, that a code without spaces cannot spell.
-_SPACED = "CURVED LINEAR|IV_ROT MIRROR|IV_ROT XTAL|SINGLE CRYSTAL|SPLIT XTAL CWD"
-# UCUM built from known atoms, so that a unit cannot carry words.
-_ATOM = (
-    r"(?:10\*[0-9]|[kcdmunpMG]?(?:m|g|L|l|s|Hz|W|V|Pa|U|mol|eq)"
-    r"|m?m\[Hg\]|m?\[[iI]U\]|mAU|dB|%|deg|min|h|d|wk|mo|a|1)"
-)
-
-
-def _no_number_of_a_person(value: str) -> str:
-    if re.search(r"[0-9]{6}|[0-9]{4}[-./_ ][0-9]{1,2}[-./_ ][0-9]{1,2}|[0-9]{1,2}[-/][0-9]{1,2}[-/][0-9]{2}", value):
-        raise ValueError("a device's token carries neither a date nor a number of six digits or more")
-    return value
-
-
-def _fits_128_bits(value: str) -> str:
-    if int(value[5:]) >= 2**128:
-        raise ValueError("a UID under 2.25 holds 128 bits at the most")
-    return value
-
-
-Uid = Annotated[str, StringConstraints(pattern=r"^2\.25\.(0|[1-9][0-9]{0,38})$"), AfterValidator(_fits_128_bits)]
-SopClass = Annotated[str, StringConstraints(pattern=r"^1\.2\.840\.10008\.5\.1\.4\.1\.1(\.(0|[1-9][0-9]{0,4})){1,4}$")]
-TransferSyntax = Annotated[str, StringConstraints(pattern=r"^1\.2\.840\.10008\.1\.2(\.(0|[1-9][0-9]{0,4})){0,3}$")]
-Code = Annotated[str, StringConstraints(pattern=rf"^(?:[A-Za-z0-9][A-Za-z0-9_.:/+-]{{0,31}}|{_SPACED})$")]
-FieldCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-DomainCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
-Unit = Annotated[
-    str, StringConstraints(pattern=rf"^{_ATOM}(?:-?[1-4])?(?:[./]{_ATOM}(?:-?[1-4])?){{0,3}}$", max_length=24)
-]
-RuleId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/+-]{0,127}$")]
-RuleVersion = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:+-]{0,63}$")]
-Token = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._,/+()-]{0,63}$"), AfterValidator(_no_number_of_a_person)
-]
-Source = Annotated[str, StringConstraints(pattern=r"^(?:\([0-9A-Fa-f]{4},[0-9A-Fa-f]{4}\)|manual|derived|model)$")]
-# Seven digits at the most: an answer cannot hold a date as YYYYMMDD.
-Whole = Annotated[int, Field(ge=-9_999_999, le=9_999_999)]
-Real = Annotated[float, Field(gt=-10_000_000, lt=10_000_000)]
-Pixel = Annotated[float, Field(ge=0, le=65_535)]
-Side = Annotated[float, Field(gt=0, le=65_535)]
-Offset = Annotated[int, Field(ge=0, le=65_535)]
-Extent = Annotated[int, Field(ge=1, le=65_535)]
-Photometric = Literal[
-    "MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422",
-    "YBR_PARTIAL_420", "YBR_PARTIAL_422", "YBR_ICT", "YBR_RCT",
-]  # fmt: skip
-ReaderClass = Literal["specialist", "sonographer", "trainee", "other"]
 
 
 class Codes(Strict):
@@ -124,11 +119,6 @@ class Mask(Strict):
     revision: Annotated[int, Field(ge=1, le=1_000_000)]
 
 
-class Point(Strict):
-    x: Real
-    y: Real
-
-
 class Scale(Strict):
     """Millimetres per pixel along x and y; only from regions measured in cm (PS3.3 C.8.5.5), never guessed."""
 
@@ -157,26 +147,6 @@ class ImageRecord(Strict):
     mm_per_px: Scale | None
     quality: Literal["diagnostic", "limited", "non-diagnostic"] | None
     values: Values = Field(default_factory=dict)
-
-
-class RoiRecord(Strict):
-    """One lesion on one frame: the tight box, the crop's margin in pixels, and the centre of the tight box."""
-
-    roi_id: OutwardId
-    image_id: OutwardId
-    lesion_id: OutwardId
-    frame: Annotated[int, Field(ge=1, le=1_000_000)]
-    x: Pixel
-    y: Pixel
-    width: Side
-    height: Side
-    margin: Annotated[float, Field(ge=0, le=4096)]
-    centre_px: Point
-    centre_mm: Point | None
-    shape: Literal["rectangle"]
-    label: Code
-    drawn_by: ReaderClass
-    source: Literal["manual", "model"]
 
 
 class CaseRecord(Strict):
@@ -282,15 +252,6 @@ def _roi_problems(roi: RoiRecord, images: Mapping[UUID, ImageRecord]) -> Iterato
     if image is None:
         yield "image_id: no such image in this record"
         return
-    if roi.frame > image.frames:
-        yield "frame: the image has fewer frames"
-    if roi.x + roi.width > image.columns or roi.y + roi.height > image.rows:
-        yield "x, y, width, height: outside the image"
-    centre = roi.centre_px
-    # Half a pixel: people count the centre from a pixel's corner or from its middle.
-    if abs(centre.x - roi.x - roi.width / 2) > 0.501 or abs(centre.y - roi.y - roi.height / 2) > 0.501:
-        yield "centre_px: not the centre of the box"
-    if any(x <= centre.x < x + width and y <= centre.y < y + height for x, y, width, height in image.mask.rects):
-        yield "centre_px: under the mask"
+    yield from roi_rules.problems(roi, image.rows, image.columns, image.frames, image.mask.rects)
     if roi.centre_mm is not None and image.mm_per_px is None:
         yield "centre_mm: the image has no scale"

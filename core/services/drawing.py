@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any, Final, Literal, cast, get_args
 
-from core.curation.shapes import CLOSED, Box, Kind, Point, Shape, box_of
+from core.curation.shapes import CLOSED, Box, Kind, Point, Shape, box_of, clipped
 from core.curation.tracks import Track, from_json, interpolate
 from core.errors import Malformed
+from core.models.bank import BankRoi
 from core.models.curation import Roi
 from core.models.sitecase import SiteImage
 from core.vocabulary import domain as vocabulary
@@ -25,8 +26,8 @@ BOX: Final = ("frame", "x", "y", "width", "height")
 PLACE: Final = ("kind", "keyframes", "out_of_view", "uncertain", *BOX)
 
 
-def track_of(roi: Roi) -> Track:
-    """The ROI as a track; one that knows only its box is a rectangle. Raises Malformed for what is none."""
+def track_of(roi: Roi | BankRoi) -> Track:
+    """The ROI of a site or of central as a track; one that knows only its box is a rectangle. Raises Malformed for what is none."""
     return from_json(
         {
             "kind": roi.kind,
@@ -38,7 +39,7 @@ def track_of(roi: Roi) -> Track:
     )
 
 
-def _corners(roi: Roi) -> list[list[float]]:
+def _corners(roi: Roi | BankRoi) -> list[list[float]]:
     return [[float(roi.x), float(roi.y)], [float(roi.x + roi.width), float(roi.y + roi.height)]]
 
 
@@ -76,7 +77,9 @@ def settle(image: SiteImage, domain: str, roi: Roi) -> None:
     roi.out_of_view = [list(span) for span in track.out_of_view]
     roi.uncertain = _uncertain(track, roi.uncertain)
     roi.frame = track.frames[0]
-    roi.x, roi.y, roi.width, roi.height = _within(image, box_of(Shape(track.kind, track.keyframes[0][1])))
+    box = box_of(Shape(track.kind, track.keyframes[0][1]))
+    # Without the hair by which it may be outside.
+    roi.x, roi.y, roi.width, roi.height = clipped(box, image.columns, image.rows)
 
 
 def _check_use(use: str, track: Track) -> None:
@@ -119,13 +122,6 @@ def _check_inside(image: SiteImage, shape: Shape) -> None:
         raise Malformed(f"The box must lie inside the image of {image.columns} x {image.rows} pixels.")
 
 
-def _within(image: SiteImage, box: Box) -> Box:
-    """The box without the hair by which it may be outside."""
-    x, y, width, height = box
-    left, top = max(0.0, x), max(0.0, y)
-    return left, top, min(x + width, image.columns) - left, min(y + height, image.rows) - top
-
-
 def _uncertain(track: Track, marks: object) -> list[list[int]]:
     """[[frame, index of the point], ...] in order; each names a point of a keyframe."""
     points = {frame: len(points) for frame, points in track.keyframes}
@@ -140,13 +136,18 @@ def _uncertain(track: Track, marks: object) -> list[list[int]]:
     return [list(mark) for mark in sorted(found)]
 
 
+def keyframe_boxes(roi: Roi | BankRoi) -> list[tuple[int, Box]]:
+    """[(frame, tight box), ...] of every keyframe."""
+    track = track_of(roi)
+    return [(frame, box_of(Shape(track.kind, points))) for frame, points in track.keyframes]
+
+
 def boxes_near(roi: Roi, rects: list[list[int]]) -> Iterator[Box]:
     """The tight boxes of the ROI on its frames, as far as they may touch one of the rectangles (x, y, width, height).
 
     A span of frames whose shapes stay away from all of them for certain is passed over: no frame of it is asked."""
     track = track_of(roi)
-    for _, points in track.keyframes:
-        yield box_of(Shape(track.kind, points))
+    yield from (box for _, box in keyframe_boxes(roi))
     for (first, one), (last, other) in pairwise(track.keyframes):
         reach = _reach(track.kind, (*one, *other))
         if any(touch(reach, (x, y, width, height)) for x, y, width, height in rects):

@@ -10,6 +10,7 @@ from sqlmodel import Session, col, delete, select
 
 from core import jobs
 from core.clock import now_utc
+from core.curation.tracks import to_json
 from core.db import reading, transaction
 from core.deid import verify
 from core.dicom.part10 import Part10, open_part10
@@ -216,10 +217,12 @@ def _replace_images(session: Session, record: CaseRecord, checked: Checked) -> N
             raise Quarantine(Reason.OTHER_CONTENT) from None
     session.flush()
     for roi in record.rois:
+        drawn = to_json(roi.track())
         session.add(
             BankRoi(
                 id=roi.roi_id, image_id=roi.image_id, lesion_id=roi.lesion_id, frame=roi.frame, x=roi.x, y=roi.y,
-                width=roi.width, height=roi.height, margin=roi.margin, label=roi.label,
+                width=roi.width, height=roi.height, margin=roi.margin, label=roi.label, kind=roi.shape,
+                keyframes=drawn["keyframes"], out_of_view=drawn["out_of_view"],
             )
         )  # fmt: skip
 

@@ -16,6 +16,7 @@ from core.node import SiteNode
 from core.package import contract
 from core.queries import cases as queries
 from core.services.curation import present_form
+from core.services.drawing import track_of
 from core.services.release import images_of
 from core.services.rois import centre_in_region, centre_of
 from core.vocabulary import domain as vocabulary
@@ -175,8 +176,18 @@ def _roi(roi: Roi, image: SiteImage, packaged: PackagedImage, plain: Mapping[str
         "margin": float(roi.margin),
         "centre_px": {"x": x, "y": y},
         "centre_mm": {"x": mm[0], "y": mm[1]} if mm and image.facts.get("mm_per_px") else None,
-        "shape": "rectangle",
+        "shape": roi.kind,
         "label": roi.label,
         "drawn_by": _READERS.get(str(plain.get("examiner_class")), "other"),
         "source": "manual",
+        **path_of(roi),
     }
+
+
+def path_of(roi: Roi) -> dict[str, Any]:
+    """Keyframes and spans out of view; nothing for a rectangle on one frame, of which the box says everything."""
+    track = track_of(roi)
+    if track.kind == "rectangle" and len(track.keyframes) == 1 and not track.out_of_view:
+        return {}
+    frames = tuple({"frame": frame, "points": points} for frame, points in track.keyframes)
+    return {"keyframes": frames, "out_of_view": track.out_of_view}

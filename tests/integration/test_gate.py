@@ -19,11 +19,11 @@ from sqlmodel import select
 from api.dicomweb.pixels import picture
 from core.db import reading, transaction
 from core.errors import AppError, Refused, Unavailable
-from core.models.bank import BankCase, Site
+from core.models.bank import BankCase, BankRoi, Site
 from core.models.transfer import Package, PackageState, ParcelState, SignedMessage
 from core.node import SiteNode
 from core.package import archive, envelope, messages, signing
-from core.package.contract import CaseRecord, Codes, Number
+from core.package.contract import CaseRecord, Codes, Keyframe, Number
 from core.package.messages import Reason, Replicated
 from core.permissions import Actor, Verb
 from core.queries import archive as archived
@@ -307,6 +307,21 @@ def test_what_the_vocabulary_does_not_know_is_quarantined(
     source = chain.source.fresh()
     source.record = source.record.model_copy(update=change(source.record))
     quarantined(chain.gate, source, Reason.UNKNOWN_CODE)
+
+
+def test_a_track_is_taken_with_its_keyframes(chain: Chain) -> None:
+    source = chain.source.fresh()
+    first, *others = source.record.rois
+    corners = ((first.x, first.y), (first.x + first.width, first.y), (first.x, first.y + first.height))
+    track = {"shape": "polygon", "keyframes": (Keyframe(frame=first.frame, points=corners),)}
+    rois = (first.model_copy(update=track), *others)
+    source.record = source.record.model_copy(update={"rois": rois})
+    assert chain.gate.judge(source.seal(chain.gate.node)).verdict == "ACCEPTED"
+    with reading(chain.gate.node.engine) as session:
+        row = session.get_one(BankRoi, first.roi_id)
+        plain = [session.get_one(BankRoi, roi.roi_id) for roi in others]
+    assert (row.kind, row.keyframes) == ("polygon", [[first.frame, [list(point) for point in corners]]])
+    assert {roi.kind for roi in plain} <= {"rectangle"} and all(roi.keyframes for roi in plain)
 
 
 def test_old_versions_and_foreign_claims_are_quarantined(chain: Chain) -> None:

@@ -13,6 +13,7 @@ from core.models.bank import BankRoi
 from core.permissions import Actor, Verb
 from core.queries.bank_facts import Picture
 from core.services.bank import OpenCase, open_case
+from core.services.drawing import keyframe_boxes
 from web.bank_words import code_name, groups, in_words
 from web.deps import SessionDep, may
 from web.pages.bank import instance_path
@@ -103,10 +104,11 @@ def views_of(opened: OpenCase, lang: Language, actor: Actor) -> list[View]:
     for number, entry in enumerate(opened.record["images"], 1):
         place = Picture(entry["study_uid"], entry["series_uid"], entry["sop_instance_uid"])
         boxes = [
-            Box(roi.frame, roi.x, roi.y, roi.width, roi.height, code_name(lang, "diagnosis", roi.label), lesions[roi.lesion_id])
+            Box(frame, *box, code_name(lang, "diagnosis", roi.label), lesions[roi.lesion_id])
             for roi in opened.rois
             if str(roi.image_id) == entry["image_id"]
-        ]  # fmt: skip
+            for frame, box in keyframe_boxes(roi)
+        ]
         path = instance_path(place) if may_look else None
         found.append(View(number, path, entry, replicated.get(entry["image_id"], False), boxes))
     return found

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from core.errors import Refused
 from core.package import contract
-from core.package.contract import CaseRecord, Point
-from tests.factories.packages import make_image, make_record, make_roi, make_uid
+from core.package.contract import CaseRecord, Keyframe, Point
+from tests.factories.packages import make_file, make_image, make_record, make_roi, make_uid
 
 SECRET = "YAMADA^TARO 1961-02-03"
 
@@ -158,6 +158,77 @@ def test_a_roi_under_the_mask_or_in_mm_without_a_scale_is_refused() -> None:
     with pytest.raises(ValidationError, match="no scale"):
         make_record(images=(bare,), rois=(make_roi(bare),))
     make_record(images=(bare,), rois=(make_roi(bare, centre_mm=None),))
+
+
+def a_track(**changes: Any) -> dict[str, Any]:
+    """An ellipse on frames 1 and 3 of three, whose first box is that of `make_roi`."""
+    first = ((130.0, 221.0), (160.0, 221.0), (130.0, 241.5))
+    later = ((140.0, 230.0), (170.0, 230.0), (140.0, 250.5))
+    keyframes = (Keyframe(frame=1, points=first), Keyframe(frame=3, points=later))
+    return {"shape": "ellipse", "keyframes": keyframes, "out_of_view": ((2, 2),)} | changes
+
+
+def keyframe(frame: int, *points: tuple[float, float]) -> Keyframe:
+    return Keyframe(frame=frame, points=points)
+
+
+def test_a_track_travels_and_comes_back() -> None:
+    image = make_image(make_file(3), frames=3)
+    record = make_record(images=(image,), rois=(make_roi(image, **a_track()),))
+    data = contract.write(record)
+    assert contract.parse(data) == record and b'"out_of_view":[[2,2]]' in data
+    assert record.rois[0].track().frames == [1, 3]
+
+
+def test_what_came_before_tracks_is_still_its_own_one_form() -> None:
+    data = contract.write(make_record())
+    assert b"keyframes" not in data and b"out_of_view" not in data
+    for empty in (b'"keyframes":[],', b'"keyframes":null,'):
+        with pytest.raises(Refused):
+            contract.parse(data.replace(b'"label":', empty + b'"label":', 1))
+
+
+FAR = (600.0, 221.0), (660.0, 221.0), (600.0, 241.5)
+HIDDEN = (130.0, 30.0), (160.0, 30.0), (130.0, 50.5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (a_track(keyframes=()), "only a rectangle"),
+        ({"out_of_view": ((2, 2),)}, "only a rectangle"),
+        (a_track(shape="rectangle"), "not a track"),
+        (a_track(out_of_view=((1, 2),)), "not a track"),
+        (a_track(out_of_view=((2, 2), (5, 9))), "fewer frames"),
+        (a_track(keyframes=(*a_track()["keyframes"], keyframe(4, *FAR))), "fewer frames"),
+        (a_track(keyframes=(*a_track()["keyframes"][:1], keyframe(3, *FAR))), "outside"),
+        (a_track(keyframes=(*a_track()["keyframes"][:1], keyframe(3, *HIDDEN))), "under the mask"),
+        (a_track(keyframes=a_track()["keyframes"][1:], out_of_view=()), "first keyframe"),
+        (a_track(keyframes=tuple(reversed(a_track()["keyframes"]))), "not a track"),
+        (a_track(shape="polygon", keyframes=tuple(keyframe(n, *FAR * 166) for n in range(1, 42))), "more points"),
+    ],
+)
+def test_a_track_that_does_not_hold_together_is_refused(changes: dict[str, Any], said: str) -> None:
+    image = make_image(make_file(3), frames=3)
+    with pytest.raises(ValidationError, match=said):
+        make_record(images=(image,), rois=(make_roi(image, **changes),))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"shape": "line"},
+        {"keyframes": [keyframe(1, (1.0, 1.0), (2.0, 2.0))] * 2001},
+        {"keyframes": ({"frame": 1, "points": ((1.0, 1.0),) * 501},)},
+        {"keyframes": ({"frame": 1, "points": ((-1.0, 1.0), (2.0, 2.0))},)},
+        {"keyframes": ({"frame": 1, "points": ((1.0, 1.0), (2.0, 2.0)), "note": SECRET},)},
+        {"out_of_view": ((0, 1),)},
+    ],
+)
+def test_a_track_has_bounds_and_no_room_for_words(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as error:
+        make_roi(make_image(), **changes)
+    assert "YAMADA" not in str(error.value)
 
 
 def test_a_copy_that_skipped_validation_is_not_written() -> None:
