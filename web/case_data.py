@@ -19,6 +19,7 @@ from web.said import said
 from web.texts import Language, catalogue
 
 _FACTS: Final = ("manufacturer", "model")
+_CYST: Final = "cyst"
 # Words that a script puts into the page; those that count keep both forms.
 _TEXTS: Final = (
     "viewer.all_confirmed",
@@ -73,6 +74,49 @@ _TEXTS: Final = (
     "viewer.voids",
 )
 
+# The editor of ROIs, its tracks and what a model proposes.
+_EDITOR_TEXTS: Final = (
+    "viewer.axis_end",
+    "viewer.caliper_name",
+    "viewer.choose_first",
+    "viewer.cyst",
+    "viewer.few_points",
+    "viewer.frames_of",
+    "viewer.keyframes",
+    "viewer.kind_ellipse",
+    "viewer.kind_line",
+    "viewer.kind_points",
+    "viewer.kind_polygon",
+    "viewer.kind_rectangle",
+    "viewer.kind_spline",
+    "viewer.landmark_name",
+    "viewer.last_keyframe",
+    "viewer.merge_apart",
+    "viewer.merge_two",
+    "viewer.no_lesion",
+    "viewer.no_next",
+    "viewer.no_proposals",
+    "viewer.no_redo",
+    "viewer.no_split",
+    "viewer.no_undo",
+    "viewer.non_cyst",
+    "viewer.none",
+    "viewer.nowhere_else",
+    "viewer.object",
+    "viewer.proposal_name",
+    "viewer.proposals",
+    "viewer.range_on",
+    "viewer.redone",
+    "viewer.strip_name",
+    "viewer.undone",
+    "viewer.unknown",
+    "viewer.use_caliper",
+    "viewer.use_landmark",
+    "viewer.use_lv",
+    "viewer.vertex",
+    "viewer.vertex_add",
+)
+
 
 def island(page: CasePage, actor: Actor, lang: Language, zone: tzinfo) -> str:
     """JSON for the scripts. It holds no identifier: the site works with its own numbers."""
@@ -85,9 +129,10 @@ def island(page: CasePage, actor: Actor, lang: Language, zone: tzinfo) -> str:
         "mayCurate": may_curate(page, actor),
         "mayRegister": may_register(page, actor),
         "maySeePixels": actor.may(Verb.SEE_PIXELS, domain),
+        "proposes": False,  # whether a model's proposals can be asked for
         "lang": lang,
         "labels": _labels(domain, lang),
-        "texts": {key.removeprefix("viewer."): catalogue(lang)[key] for key in _TEXTS},
+        "texts": {key.removeprefix("viewer."): catalogue(lang)[key] for key in (*_TEXTS, *_EDITOR_TEXTS)},
     }
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
@@ -123,7 +168,8 @@ def image_json(one: PageImage, lang: Language, zone: tzinfo) -> dict[str, Any]:
 
 
 def _region(region: Region) -> dict[str, Any]:
-    return {"x0": region.x0, "y0": region.y0, "x1": region.x1, "y1": region.y1, "mmPerPx": region.mm_per_px}
+    box = {"x0": region.x0, "y0": region.y0, "x1": region.x1, "y1": region.y1}
+    return box | {"mmPerPx": region.mm_per_px, "isLowPriority": region.is_low_priority}
 
 
 def mask_json(mask: PageMask, lang: Language, zone: tzinfo) -> dict[str, Any]:
@@ -187,7 +233,19 @@ def roi_json(roi: Roi, image: SiteImage) -> dict[str, Any]:
     }
 
 
-def _labels(domain: str, lang: Language) -> list[dict[str, str]]:
-    """The classes of an ROI: the organ's diagnoses, in the order of its form."""
-    options: Iterable[Any] = vocabulary.load(domain).options["diagnosis"]
-    return [{"code": option.code, "label": getattr(option.label, lang)} for option in options]
+def _labels(domain: str, lang: Language) -> list[dict[str, Any]]:
+    """The classes of an ROI: the organ's diagnoses, in the order of its form, and whether each is a cyst."""
+    organ = vocabulary.load(domain)
+    options: Iterable[Any] = organ.options["diagnosis"]
+    return [{"code": o.code, "label": getattr(o.label, lang), "isCyst": _is_cyst(organ, o.code)} for o in options]
+
+
+def _is_cyst(organ: vocabulary.Domain, code: str) -> bool | None:
+    """What the vocabulary derives from a diagnosis; None where it tells no cysts, or of what is no known lesion."""
+    four = organ.derivation.four_class
+    if four is None or _CYST not in {one.code for one in four.classes}:
+        return None
+    said_of = organ.derive({organ.derivation.source: code})
+    if said_of["four_class"] == _CYST:
+        return True
+    return None if said_of["malignancy"] in ("no_lesion", "undetermined") else False

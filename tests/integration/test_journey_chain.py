@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -198,12 +199,13 @@ def draw(page: Page, instance: PhantomInstance) -> Box:
     page.mouse.move(canvas["x"] + (x + width) * scale, canvas["y"] + (y + height) * scale)
     page.mouse.up()
     page.keyboard.press("Shift+KeyS")
-    shape = page.locator("#boxes .box")
-    expect(shape).to_have_count(1)
+    expect(page.locator("#shapes .shape")).to_have_count(1)
     expect(page.locator("#roi-list li")).to_contain_text("mm")
-    made = tuple(float(shape.get_attribute(name) or "nan") for name in ("x", "y", "width", "height"))
+    corners = re.findall(r"[\d.]+", page.locator("#shapes .shape .line").get_attribute("d") or "")
+    (left, top), (right, bottom) = (map(float, corners[:2]), map(float, corners[4:6]))
+    made = (left, top, right - left, bottom - top)
     assert made == pytest.approx(truth, abs=2), "the box is where the hand was"
-    return made[0], made[1], made[2], made[3]
+    return made
 
 
 def confirm_masks(page: Page, study: PhantomStudy) -> None:

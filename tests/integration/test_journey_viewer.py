@@ -136,7 +136,7 @@ def test_an_roi_is_drawn_nudged_named_and_deleted_by_keyboard(site: tuple[Live, 
         opened(page, case)
         page.keyboard.press("Shift+R")
         drag(page)
-        shape = page.locator("#boxes .box")
+        shape = page.locator("#shapes .shape")
         expect(shape).to_be_focused()
         expect(page.locator("#roi-list")).to_contain_text("mm")
         eventually(page, lambda: len(rois(case)) == 1)

@@ -13,6 +13,7 @@ export class Boxes {
   selected = null;
   tool = "select";
   isEditable = false;
+  isOn = true;
   #drag = null;
 
   constructor(stage, told) {
@@ -81,7 +82,7 @@ export class Boxes {
   }
 
   #down(event) {
-    if (event.button > 1 || event.target.closest("button, a")) return;
+    if (!this.isOn || event.button > 1 || event.target.closest("button, a, summary, details")) return;
     const [x, y] = this.stage.toImage(event.clientX, event.clientY);
     const { side, key } = event.target.dataset;
     const item = this.items.find((one) => one.key === (side ? this.selected : key));

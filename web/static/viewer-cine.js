@@ -13,9 +13,9 @@ export class Cine {
   #from = 1;
   #drawn = [];
 
-  /** `shown(image, frame)` hears of each frame that is on the canvas, `failed(error)` of one that cannot be read. */
-  constructor(root, frames, stage, { shown, failed }) {
-    Object.assign(this, { root, frames, stage, shown, failed });
+  /** `shown(image, frame)` hears of each frame that is on the canvas, `failed(error)` of one that cannot be read, `playing(isPlaying)` of play and stop. */
+  constructor(root, frames, stage, { shown, failed, playing }) {
+    Object.assign(this, { root, frames, stage, shown, failed, playing });
     this.scrubber = root.querySelector("#scrubber");
     this.scrubber.addEventListener("input", () => { this.stop(); this.go(Number(this.scrubber.value)); });
     root.addEventListener("click", (event) => {
@@ -80,6 +80,7 @@ export class Cine {
   play() {
     if (!this.#image?.mask?.digest || this.#image.frames < 2 || !data.maySeePixels) return;
     this.isPlaying = true;
+    this.playing(true);
     this.#start = performance.now();
     this.#from = this.frame;
     this.#drawn = [];
@@ -91,6 +92,7 @@ export class Cine {
   stop() {
     if (!this.isPlaying) return;
     this.isPlaying = false;
+    this.playing(false);
     this.#tell();
     if (this.#image) this.frames.ahead(this.#image, this.frame, 1);
   }

@@ -1,205 +1,235 @@
-// ROIs: the list beside the picture, their class and lesion, and each change saved under the version that was seen.
+// ROIs: the objects of an image, which of them is chosen, their class and lesion; each change is shown and saved.
 "use strict";
-import { save } from "./case-save.js";
-import { data, figure, labelOf, make, newId, t } from "./viewer-words.js";
+import { fitted } from "./shape-edits.js";
+import { boxOf } from "./tracks.js";
+import { isKeyframe, place, pointsAt } from "./track-edits.js";
+import { RoiList } from "./viewer-roi-list.js";
+import { Saves, bodyOf } from "./viewer-roi-save.js";
+import { data, newId, t } from "./viewer-words.js";
 
 const MARGIN = 8;
-const PAUSE_MS = 400;
+const TONES = 8;
+const REST_MS = 200; // after the last step, for what the list says of the frame
 
 export class Rois {
   #image = null;
   #frame = 1;
-  #timers = new Map();
-  #saving = new Map();
 
-  /** `viewer` has boxes, go(frame) and say(words, tone). */
+  /** `viewer` has shapes, timeline, proposals, cine, mode, go(frame) and say(words, tone). */
   constructor(root, viewer) {
     this.root = root;
     this.viewer = viewer;
-    this.list = root.querySelector("#roi-list");
-    this.label = root.querySelector("#roi-class");
-    this.lesion = root.querySelector("#roi-lesion");
-    this.label.append(...data.labels.map((one) => make("option", { value: one.code, text: one.label })));
     this.lesions = [...new Set(data.images.flatMap((image) => image.rois.map((roi) => roi.lesionId)))];
-    this.label.addEventListener("change", () => { this.isChosen = true; this.classify(this.label.value); });
-    this.lesion.addEventListener("change", () => this.#belong(this.lesion.value));
-    root.querySelector("#roi-delete").addEventListener("click", () => this.remove(this.#selected()));
-    addEventListener("pagehide", () => this.#flush());
+    this.list = new RoiList(root, this);
+    this.saves = new Saves({ saved: (...all) => this.#saved(...all), failed: (error) => this.#failed(error) });
   }
 
   take(image, frame) {
-    this.#flush();
+    this.saves.flush();
     this.#image = image;
     this.#frame = frame;
   }
 
+  get image() {
+    return this.#image;
+  }
+
+  get all() {
+    return this.#image?.rois ?? [];
+  }
+
+  get frame() {
+    return this.#frame;
+  }
+
+  /** The object that was chosen last. */
+  get selected() {
+    return this.all.find((roi) => roi.id === this.viewer.shapes.selected.at(-1));
+  }
+
+  get chosen() {
+    return this.viewer.shapes.selected.map((id) => this.all.find((roi) => roi.id === id)).filter(Boolean);
+  }
+
+  // What is shown
+
+  /** Another frame is on the canvas: its shapes, in the same picture. */
   at(frame) {
-    if (frame === this.#frame) return;
     this.#frame = frame;
-    if (this.viewer.mode === "look" && (this.viewer.boxes.items.length || this.#here().length)) this.#place();
+    if (this.viewer.mode !== "look") return;
+    this.draw();
+    this.viewer.timeline.at(frame);
+    if (this.viewer.cine.isPlaying) return;
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => this.list.show(), REST_MS);
   }
 
-  #here() {
-    return this.#image.rois.filter((roi) => roi.frame === this.#frame);
+  draw() {
+    const items = [];
+    for (const roi of this.all) {
+      const points = pointsAt(roi, this.#frame);
+      if (points) items.push(this.#item(roi, points));
+    }
+    this.viewer.shapes.set([...items, ...this.viewer.proposals.items(this.#frame)], data.mayCurate);
   }
 
-  #place() {
-    const items = this.#here().map((roi) => Object.assign(roi, { key: roi.id, kind: "roi", name: this.#name(roi) }));
-    this.viewer.boxes.set(items, data.mayCurate);
+  #item(roi, points) {
+    return {
+      id: roi.id, kind: roi.kind, use: roi.use, points, tone: this.tone(roi), isKey: isKeyframe(roi, this.#frame),
+      tag: this.list.tag(roi, points), name: () => this.list.name(roi, points, this.#frame),
+    };
   }
 
-  /** Put the ROIs of this frame over the picture, and all of the image into the list. */
+  /** Shapes of this frame, the timeline of the cine and the list of the image. */
   show() {
-    const image = this.#image;
-    this.#place();
-    const { selected } = this.viewer.boxes;
-    this.list.replaceChildren(...image.rois.map((roi) => this.#row(roi, roi.id === selected)));
-    this.root.querySelector("#roi-none").hidden = image.rois.length > 0;
-    this.#controls();
+    this.draw();
+    this.viewer.timeline.show(this.#image);
+    this.list.show();
   }
 
-  #name(roi) {
-    return t("box", { lesion: this.#number(roi.lesionId), label: labelOf(roi.label), frame: roi.frame, width: figure(roi.width), height: figure(roi.height) });
+  tone(roi) {
+    return roi.use === "lesion" ? data.labels.findIndex((one) => one.code === roi.label) % TONES : "measure";
   }
 
-  #number(lesionId) {
+  /** The number of a lesion, counted over the whole case. */
+  number(lesionId) {
     if (!this.lesions.includes(lesionId)) this.lesions.push(lesionId);
     return this.lesions.indexOf(lesionId) + 1;
   }
 
-  #row(roi, isSelected) {
-    const centre = roi.centrePx
-      ? t("centre", { x: figure(roi.centrePx[0], 1), y: figure(roi.centrePx[1], 1) })
-      : "…";
-    const mm = roi.centreMm ? `${roi.centreMm.map((mm) => figure(mm, 1)).join(", ")} mm` : "";
-    const size = roi.sizeMm ? `${figure(roi.sizeMm[0], 1)} × ${figure(roi.sizeMm[1], 1)} mm` : `${figure(roi.width)} × ${figure(roi.height)} px`;
-    const button = make("button", { type: "button", class: "roi-row", "aria-pressed": isSelected ? "true" : "false" },
-      make("b", { text: t("lesion_of", { n: this.#number(roi.lesionId) }) }),
-      make("span", { text: labelOf(roi.label) }),
-      make("span", { class: "quiet", text: this.#image.frames > 1 ? t("frame_of", { frame: roi.frame, frames: this.#image.frames }) : "" }),
-      make("span", { class: "number", text: size }),
-      make("span", { class: "number quiet", text: `${centre}${mm ? ` · ${mm}` : ""}` }),
-      ...(this.#isMasked(roi) ? [make("span", { class: "warned", icon: "warn", text: t("under_mask") })] : []));
-    button.addEventListener("click", () => {
-      if (roi.frame !== this.#frame) this.viewer.go(roi.frame);
-      this.at(roi.frame);
-      this.viewer.boxes.select(roi.id, true);
-    });
-    return make("li", {}, button);
+  // Choosing
+
+  /** Choose an object, or one more with `isMore`; null for none. */
+  select(id, isMore = false, isFocused = false) {
+    const { shapes } = this.viewer;
+    const before = shapes.selected;
+    if (id === null) shapes.selected = [];
+    else if (isMore) shapes.selected = before.includes(id) ? before.filter((one) => one !== id) : [...before, id];
+    else shapes.selected = [id];
+    if (id !== null && !isMore && before.length === 1 && before[0] === id) {
+      if (isFocused) shapes.focus(id);
+      return;
+    }
+    this.list.turn(this.selected);
+    this.show();
+    this.list.intoView();
+    if (isFocused) shapes.focus(id);
   }
 
-  #isMasked(roi) {
-    return (this.#image.mask?.rects ?? []).some(([x, y, width, height]) =>
-      x < roi.x + roi.width && roi.x < x + width && y < roi.y + roi.height && roi.y < y + height);
+  /** Choose an object and go to a frame that shows it. */
+  visit(roi, frame = pointsAt(roi, this.#frame) ? this.#frame : roi.keyframes[0][0]) {
+    this.select(roi.id);
+    if (frame !== this.#frame) return this.viewer.go(frame).then(() => this.viewer.shapes.focus(roi.id));
+    return this.viewer.shapes.focus(roi.id);
   }
 
-  #selected() {
-    return this.#image?.rois.find((roi) => roi.id === this.viewer.boxes.selected);
+  // Changes
+
+  /** Something was drawn: on another frame of the chosen object a keyframe of it, else a new object of the class and lesion that are set. */
+  drawn({ kind, use }, points, frame) {
+    const chosen = this.selected;
+    if (chosen && chosen.kind === kind && chosen.use === use && kind !== "points" && !this.list.isWishing && !pointsAt(chosen, frame)) return this.put(chosen, frame, points);
+    const roi = this.make(kind, use, [[frame, points]]);
+    this.add(roi);
+    if (use === "lesion") this.#relabel(roi.lesionId, roi.label);
+    return this.viewer.shapes.focus(roi.id);
   }
 
-  #controls() {
-    const roi = this.#selected();
-    const chosen = roi ? roi.lesionId : this.lesion.value;
-    const options = this.lesions.map((id, index) => make("option", { value: id, text: t("lesion", { n: index + 1 }) }));
-    this.lesion.replaceChildren(...options, make("option", { value: "new", text: t("lesion_new") }));
-    this.lesion.value = this.lesions.includes(chosen) ? chosen : this.lesions[0] ?? "new";
-    if (roi) this.label.value = roi.label;
-    else if (!this.isChosen) this.label.value = this.#usual();
-    this.root.querySelector("#roi-delete").disabled = !roi || !data.mayCurate;
-    this.label.disabled = this.lesion.disabled = !data.mayCurate;
+  bodyOf(roi) {
+    return bodyOf(roi);
   }
 
-  /** The class that a new ROI most likely has: that of the ROIs before, else the diagnosis of the form. */
-  #usual() {
-    const drawn = data.images.flatMap((image) => image.rois).at(-1)?.label;
-    const field = document.querySelector('#case-form select[name="diagnosis"], #case-form input[name="diagnosis"]:is([type=hidden], :checked)');
-    return [drawn, field?.value].find((code) => data.labels.some((one) => one.code === code)) ?? data.labels[0]?.code;
+  /** A new object that is nowhere yet. */
+  make(kind, use, keyframes, given = {}) {
+    const box = boxOf({ kind, points: keyframes[0][1] });
+    const lesionId = this.list.lesionId(kind) ?? newId();
+    return {
+      id: newId(), imageId: this.#image.id, lesionId, label: use === "lesion" ? this.list.classOf(lesionId) : "", margin: MARGIN, ...given,
+      kind, use, keyframes, outOfView: given.outOfView ?? [], uncertain: given.uncertain ?? [], frame: keyframes[0][0], ...box, version: 0,
+    };
   }
 
-  /** A box was drawn: a new ROI of the class and lesion that are set. */
-  draw(box) {
-    const lesionId = this.lesion.value === "new" || !this.lesion.value ? newId() : this.lesion.value;
-    const roi = { id: newId(), imageId: this.#image.id, ...box, frame: this.#frame, margin: MARGIN, label: this.label.value, lesionId, version: 0 };
-    const image = this.#image;
+  add(roi, image = this.#image) {
     image.rois.push(roi);
-    this.#number(lesionId);
-    this.viewer.boxes.selected = roi.id;
+    this.number(roi.lesionId);
+    this.viewer.shapes.selected = [roi.id];
+    this.list.turn(roi);
     this.show();
-    this.viewer.boxes.select(roi.id, true);
-    this.#send(image, roi, "POST", `/cases/${data.caseId}/images/${image.id}/rois`, () => body(roi));
+    this.list.intoView();
+    return this.saves.add(image, roi);
   }
 
-  change(roi) {
-    roi.centrePx = roi.centreMm = roi.sizeMm = undefined;
-    this.show();
-    const image = this.#image;
-    clearTimeout(this.#timers.get(roi.id)?.timer);
-    const send = () => { this.#timers.delete(roi.id); this.#update(image, roi); };
-    this.#timers.set(roi.id, { timer: setTimeout(send, PAUSE_MS), send });
+  /** These points on that frame, as a keyframe. */
+  put(roi, frame, points) {
+    this.apply(roi, place(roi, frame, points));
   }
 
-  /** Give the chosen ROI (or the next one) this class. */
+  /** What the functions of track-edits.js gave, or any other change of one object. */
+  apply(roi, change, image = this.#image) {
+    const size = [image.columns, image.rows];
+    Object.assign(roi, change);
+    if (change.keyframes) roi.keyframes = change.keyframes.map(([number, points]) => [number, fitted(roi.kind, points, size)]);
+    const [frame, points] = roi.keyframes[0];
+    Object.assign(roi, { frame, ...boxOf({ kind: roi.kind, points }), centrePx: undefined, centreMm: undefined, sizeMm: undefined });
+    this.show();
+    this.saves.change(image, roi);
+  }
+
+  /** This class for the chosen object's lesion, wherever it was drawn, or for the next one. */
   classify(code) {
-    this.label.value = code;
-    this.isChosen = true;
-    const roi = this.#selected();
-    if (!roi || !data.mayCurate || roi.label === code) return;
-    roi.label = code;
-    this.change(roi);
+    const roi = this.selected;
+    if (!roi) return this.list.wish(code);
+    if (data.mayCurate) this.#relabel(roi.lesionId, code);
+    return undefined;
   }
 
-  #belong(lesionId) {
-    const roi = this.#selected();
-    if (!roi) return;
-    roi.lesionId = lesionId === "new" ? newId() : lesionId;
-    this.#number(roi.lesionId);
-    this.change(roi);
+  #relabel(lesionId, code) {
+    for (const image of data.images) {
+      for (const roi of image.rois) if (roi.lesionId === lesionId && roi.use === "lesion" && roi.label !== code) this.apply(roi, { label: code }, image);
+    }
   }
 
-  remove(roi) {
+  /** The chosen object belongs to the n-th lesion of the case (0: a new one); with none chosen, or a tool to draw, the next one. */
+  belong(n) {
+    const lesionId = n === 0 ? newId() : this.lesions[n - 1];
+    if (!lesionId) return this.viewer.say(t("no_lesion", { n }), "warn");
+    const roi = this.viewer.sketch.tool ? null : this.selected;
+    if (!roi || !data.mayCurate) return this.list.wishLesion(n === 0 ? "new" : lesionId);
+    const known = data.images.flatMap((image) => image.rois).find((one) => one.lesionId === lesionId && one.use === "lesion" && one !== roi);
+    this.number(lesionId);
+    return this.apply(roi, { lesionId, ...(known && roi.use === "lesion" ? { label: known.label } : {}) });
+  }
+
+  remove(roi, isQuiet = false) {
     if (!roi || !data.mayCurate) return;
-    clearTimeout(this.#timers.get(roi.id)?.timer);
-    this.#timers.delete(roi.id);
     const image = this.#image;
     image.rois = image.rois.filter((one) => one !== roi);
-    this.viewer.boxes.select(null);
+    this.saves.remove(image, roi);
+    if (isQuiet) return;
+    this.viewer.shapes.selected = [];
     this.show();
-    this.viewer.boxes.stage.root.focus({ preventScroll: true });
-    this.#update(image, roi, true);
+    this.viewer.stage.root.focus({ preventScroll: true });
   }
 
-  select() {
-    this.show();
-    this.#row_into_view();
+  /** The objects of each image by its id, as the server has them now; the choice stays where it still is one. */
+  renew(known) {
+    for (const image of data.images) image.rois = known.get(image.id) ?? image.rois;
+    const { shapes } = this.viewer;
+    shapes.selected = shapes.selected.filter((id) => this.all.some((roi) => roi.id === id));
+    this.lesions = [...new Set([...this.lesions, ...data.images.flatMap((image) => image.rois.map((roi) => roi.lesionId))])];
+    if (this.viewer.mode === "look") this.show();
+    for (const image of data.images) document.dispatchEvent(new CustomEvent("sonobank:rois", { detail: { imageId: image.id, rois: image.rois } }));
   }
 
-  #row_into_view() {
-    this.list.querySelector("[aria-pressed=true]")?.scrollIntoView({ block: "nearest" });
-  }
-
-  #flush() {
-    for (const { timer, send } of [...this.#timers.values()]) { clearTimeout(timer); send(); }
-  }
-
-  #update(image, roi, deleted = false) {
-    this.#send(image, roi, "PUT", `/cases/${data.caseId}/rois/${roi.id}`, () => ({ ...body(roi), version: roi.version || 1, deleted }));
-  }
-
-  async #send(image, roi, method, path, made) {
-    this.#saving.set(roi.id, (this.#saving.get(roi.id) ?? 0) + 1);
-    try {
-      const told = await save(method, path, made);
-      roi.version = told.version;
-      const isLast = this.#saving.get(roi.id) === 1 && !this.#timers.has(roi.id);
-      if (isLast) Object.assign(roi, { centrePx: told.centrePx, centreMm: told.centreMm, sizeMm: told.sizeMm });
-    } catch (error) {
-      this.viewer.say(t(error.status === 409 ? "changed" : error.status === 403 ? "forbidden" : "not_saved"), "stop", true);
-    } finally {
-      this.#saving.set(roi.id, this.#saving.get(roi.id) - 1);
+  #saved(image, roi, told, isLast) {
+    if (isLast) {
+      for (const name of ["frame", "x", "y", "width", "height", "centrePx", "centreMm", "sizeMm"]) if (told[name] !== undefined) roi[name] = told[name];
     }
-    if (image === this.#image && this.viewer.mode === "look") this.show();
+    if (image === this.#image && this.viewer.mode === "look" && !this.viewer.cine.isPlaying) this.list.show();
     document.dispatchEvent(new CustomEvent("sonobank:rois", { detail: { imageId: image.id, rois: image.rois } }));
   }
-}
 
-const body = ({ id, frame, x, y, width, height, margin, label, lesionId }) => ({ id, frame, x, y, width, height, margin, label, lesionId });
+  #failed(error) {
+    this.viewer.say(t(error.status === 409 ? "changed" : error.status === 403 ? "forbidden" : "not_saved"), "stop", true);
+  }
+}

@@ -3,6 +3,9 @@
 
 export const data = JSON.parse(document.getElementById("case-data").textContent);
 
+/** Where the pictures and marks are read and saved: those of the case, or of one reading of it. */
+export const base = data.base ?? `/cases/${data.caseId}`;
+
 /** The words of `key`; `values` fill its {places}, `count` chooses the form. */
 export function t(key, values = {}) {
   const forms = data.texts[key] ?? [key];

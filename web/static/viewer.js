@@ -1,54 +1,98 @@
-// The viewer of the case page: which image and frame is shown, in which mode, and what each key does.
+// The viewer of the case page: which image and frame is shown, in which mode and with which tool.
 "use strict";
 import { Boxes } from "./viewer-boxes.js";
 import { Cine } from "./viewer-cine.js";
 import { Frames } from "./viewer-frames.js";
+import { Hand, pinching } from "./viewer-hand.js";
 import { Heart } from "./viewer-heart.js";
+import { ZOOM, deedOf, isTyping } from "./viewer-keys.js";
+import { Look } from "./viewer-look.js";
 import { Masks } from "./viewer-mask.js";
+import { Nudge } from "./viewer-nudge.js";
 import { Original } from "./viewer-original.js";
+import { panels } from "./viewer-panels.js";
+import { Proposals } from "./viewer-proposals.js";
 import { Rois } from "./viewer-roi.js";
+import { Shapes } from "./viewer-shapes.js";
+import { Sketch } from "./viewer-sketch.js";
 import { Stage } from "./viewer-stage.js";
+import { Timeline } from "./viewer-timeline.js";
 import { Thumbs } from "./viewer-thumbs.js";
-import { data, make, t } from "./viewer-words.js";
+import { Tracks } from "./viewer-tracks.js";
+import { Undo } from "./viewer-undo.js";
+import { base, data, make, t } from "./viewer-words.js";
 
 const $ = (id) => document.getElementById(id);
 const SAID_MS = 6000;
-const ZOOM = 1.25;
+const DRAWS_MASKS = "rectangle";
+const DEEDS = {
+  keyframe: (viewer) => viewer.tracks.keyframe(),
+  view: (viewer) => viewer.tracks.view(),
+  duplicate: (viewer) => viewer.tracks.duplicate(),
+  split: (viewer) => viewer.tracks.split(),
+  merge: (viewer) => viewer.tracks.merge(),
+  undo: (viewer) => viewer.undo.back(),
+  redo: (viewer) => viewer.undo.forth(),
+};
 
 class Viewer {
   image = null;
   mode = new URLSearchParams(location.search).get("mode") === "mask" ? "mask" : "look";
 
   constructor() {
-    this.stage = new Stage($("stage"), () => this.boxes?.render());
-    this.frames = new Frames((image, frame) => `/cases/${data.caseId}/images/${image.id}/frames/${frame}`, (image) => this.masks.refresh(image));
+    this.stage = new Stage($("stage"), () => { this.boxes?.render(); this.shapes?.later(); });
+    pinching(this.stage);
+    this.frames = new Frames((image, frame) => `${base}/images/${image.id}/frames/${frame}`, (image) => this.masks.refresh(image));
     this.cine = new Cine($("cine"), this.frames, this.stage, {
       shown: (image, frame) => this.#shown(image, frame),
       failed: () => this.note(t("frame_failed"), "stop"),
+      playing: (isPlaying) => this.#playing(isPlaying),
     });
     this.boxes = new Boxes(this.stage, {
-      draw: (box) => this.#shapes.draw(box),
-      change: (item, box) => this.#shapes.change(item, box),
-      remove: (item) => this.#shapes.remove(item),
-      select: () => (this.mode === "mask" ? this.masks.show() : this.rois.select()),
+      draw: (box) => this.masks.draw(box),
+      change: (item, box) => this.masks.change(item, box),
+      remove: (item) => this.masks.remove(item),
+      select: () => this.masks.show(),
     });
-    this.rois = new Rois($("rois"), this);
+    this.#editor();
     this.masks = new Masks($("mask-panel"), this);
     this.thumbs = new Thumbs($("thumbs"), (image) => this.open(image));
     this.original = new Original(this.stage, $("original"), this);
     this.heart = Heart.of(this);
     $("viewer-tools").addEventListener("click", (event) => this.#tool(event));
+    $("rois").addEventListener("click", (event) => DEEDS[event.target.closest("[data-deed]")?.dataset.deed]?.(this));
     this.stage.root.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     addEventListener("keydown", (event) => this.#down(event));
     addEventListener("keyup", (event) => { if (event.code === "KeyB") this.original.end(); });
   }
 
-  get frame() {
-    return this.cine.frame;
+  /** What draws and keeps ROIs: on stills and cines alike, for a still is a cine of one frame. */
+  #editor() {
+    const viewer = this;
+    this.shapes = new Shapes(this.stage);
+    this.proposals = new Proposals(this);
+    this.tracks = new Tracks(this);
+    this.rois = new Rois($("rois"), this);
+    this.timeline = new Timeline($("timeline"), $("scrubber"), this);
+    this.nudge = new Nudge(this);
+    this.undo = new Undo(this);
+    this.look = new Look(this.stage, $("look"), $("look-filter"));
+    this.sketch = new Sketch(this.stage, {
+      get frame() { return viewer.frame; },
+      done: (tool, points, frame) => this.rois.drawn(tool, points, frame),
+      changed: () => this.shapes.later(),
+    });
+    this.shapes.follow(this.sketch);
+    this.hand = new Hand(this.stage, this.shapes, this.sketch, this.look, {
+      get isOn() { return viewer.mode === "look"; },
+      select: (id, isMore) => this.rois.select(id, isMore),
+      place: (id, points, frame) => this.#placed(id, points, frame),
+      get frame() { return viewer.frame; },
+    });
   }
 
-  get #shapes() {
-    return this.mode === "mask" ? this.masks : this.rois;
+  get frame() {
+    return this.cine.frame;
   }
 
   start(number) {
@@ -69,11 +113,16 @@ class Viewer {
     this.original.end();
     this.image = image;
     this.stage.take(image);
+    this.sketch.drop();
+    this.tracks.forget();
+    this.shapes.selected = [];
     this.rois.take(image, frame);
     this.masks.take(image, frame);
+    this.proposals.take(image);
     this.heart?.take(image);
     this.boxes.select(null);
     this.thumbs.turn(image);
+    $("viewer").classList.toggle("of-still", image.frames < 2);
     this.ready(image, frame);
     if (isFocused) this.stage.root.focus({ preventScroll: true });
     document.dispatchEvent(new CustomEvent("sonobank:image", { detail: { id: image.id, number: image.number } }));
@@ -94,7 +143,24 @@ class Viewer {
     else this.note("");
     this.stage.root.setAttribute("aria-busy", String(data.isOpen && !mask?.digest && !mask?.hold));
     this.cine.take(image, Math.min(frame, image.frames));
-    this.#shapes.show();
+    this.#show();
+  }
+
+  #show() {
+    if (this.mode === "mask") this.masks.show();
+    else this.rois.show();
+  }
+
+  #playing(isPlaying) {
+    this.shapes.isPlaying = isPlaying;
+    if (!isPlaying && this.image && this.mode === "look") this.rois.show();
+  }
+
+  /** A drag has ended: of a proposal, which is taken so, or of an object on the frame that is shown. */
+  #placed(id, points, frame) {
+    if (this.proposals.isOne(id)) return this.proposals.edit(id, points);
+    const roi = this.rois.all.find((one) => one.id === id);
+    return roi && this.rois.put(roi, frame, points);
   }
 
   #cover() {
@@ -136,26 +202,39 @@ class Viewer {
 
   // Modes, tools and words
 
-  use(mode) {
+  use(wanted) {
+    const mode = data.isReading ? "look" : wanted; // a reader confirms no mask
     this.mode = mode;
+    this.sketch.drop();
+    this.boxes.isOn = mode === "mask";
     this.boxes.select(null);
+    if (mode === "mask") this.shapes.set([], false);
+    else this.boxes.set([], false);
     $("rois").hidden = mode === "mask";
+    $("timeline").hidden = mode === "mask";
     $("mask-panel").hidden = mode !== "mask";
     this.stage.root.dataset.mode = mode;
+    for (const button of document.querySelectorAll("#viewer-tools [data-look-only]")) button.hidden = mode === "mask";
+    if (mode === "mask" && this.toolName !== "select") this.tool(DRAWS_MASKS);
     for (const button of document.querySelectorAll("[data-mode-of]")) button.setAttribute("aria-pressed", String(button.dataset.modeOf === mode));
     if (!this.image) return;
     this.stage.hatch(mode === "mask" ? [] : this.image.mask?.rects ?? []);
-    this.#shapes.show();
+    this.#show();
   }
 
   tool(tool) {
-    this.boxes.use(tool);
+    if (tool !== "select" && !data.mayCurate) return;
+    this.toolName = tool;
+    this.sketch.use(tool);
+    this.boxes.use(tool === DRAWS_MASKS ? "draw" : "select");
+    this.stage.root.dataset.tool = tool === "select" ? tool : "draw";
     for (const button of document.querySelectorAll("[data-tool-of]")) button.setAttribute("aria-pressed", String(button.dataset.toolOf === tool));
   }
 
   /** A word over the picture, as long as it is true. */
   note(words, tone = "") {
     const note = $("stage-note");
+    if (!words && note.hidden) return; // asked for with every frame
     note.hidden = !words;
     note.className = `stage-note ${tone}`;
     note.textContent = words;
@@ -191,80 +270,12 @@ class Viewer {
     this.cine.step(Math.sign(event.deltaY));
   }
 
-  // Keys: letters by their place on the keyboard, signs by what they say, for they stand elsewhere on a Japanese keyboard
-
   #down(event) {
-    if (event.isComposing || event.key === "Process" || event.defaultPrevented || event.metaKey || event.altKey) return;
+    if (event.isComposing || event.key === "Process" || event.defaultPrevented || event.metaKey) return;
     if (isTyping(event.target) || document.querySelector("dialog[open]")) return;
-    const deed = event.ctrlKey ? null : SIGNS[event.key] ?? (event.shiftKey ? SHIFTED : PLAIN)[event.code] ?? this.#digit(event);
+    const deed = deedOf(event);
     if (!deed || (["Space", "Enter"].includes(event.code) && event.target.closest("button, a, summary, input"))) return;
     if (deed(this, event) !== false) event.preventDefault();
-  }
-
-  #digit(event) {
-    const place = /^(?:Digit|Numpad)([1-9])$/.exec(event.code);
-    const label = place && !event.shiftKey && data.labels[Number(place[1]) - 1];
-    return label && this.mode === "look" ? () => this.rois.classify(label.code) : null;
-  }
-}
-
-function isTyping(target) {
-  const field = target.closest?.("input, textarea, select, [contenteditable]");
-  return field && !["checkbox", "radio", "range", "button", "submit"].includes(field.type);
-}
-
-const toggled = (side) => () => $(`toggle-${side}`).click();
-const once = (deed) => (viewer, event) => { if (!event.repeat) deed(viewer); };
-const inMask = (deed) => (viewer, event) => (viewer.mode === "mask" ? once(deed)(viewer, event) : false);
-const PLAIN = {
-  KeyJ: (viewer) => viewer.turn(1),
-  KeyK: (viewer) => viewer.turn(-1),
-  KeyD: (viewer) => viewer.cine.step(-1),
-  KeyF: (viewer) => viewer.cine.step(1),
-  KeyC: (viewer) => viewer.cine.step(-10),
-  KeyV: (viewer) => viewer.cine.step(10),
-  Space: once((viewer) => viewer.cine.toggle()),
-  KeyM: once((viewer) => viewer.use(viewer.mode === "mask" ? "look" : "mask")),
-  KeyB: once((viewer) => viewer.original.begin()),
-  KeyT: once((viewer) => { viewer.use("mask"); viewer.masks.texts.next(); }),
-  KeyH: (viewer, event) => inMask((one) => one.masks.texts.answer("mask"))(viewer, event),
-  KeyL: (viewer, event) => inMask((one) => one.masks.texts.answer("leave"))(viewer, event),
-  Enter: (viewer, event) => inMask((one) => one.masks.confirm())(viewer, event),
-  Digit0: (viewer) => viewer.stage.fit(),
-  Numpad0: (viewer) => viewer.stage.fit(),
-  Delete: (viewer) => {
-    const { boxes } = viewer;
-    const item = boxes.items.find((one) => one.key === boxes.selected);
-    return item && boxes.isEditable ? (viewer.mode === "mask" ? viewer.masks : viewer.rois).remove(item) : false;
-  },
-};
-const SHIFTED = {
-  KeyR: (viewer) => viewer.tool("draw"),
-  KeyS: (viewer) => viewer.tool("select"),
-  Enter: (viewer, event) => inMask((one) => one.masks.confirmRule())(viewer, event),
-};
-const zoomed = (factor) => (viewer) => viewer.stage.zoom(factor);
-const SIGNS = {
-  "[": toggled("left"), "「": toggled("left"), "［": toggled("left"),
-  "]": toggled("right"), "」": toggled("right"), "］": toggled("right"),
-  "?": () => $("keys").showModal(), "？": () => $("keys").showModal(),
-  "+": zoomed(ZOOM), "=": zoomed(ZOOM), "-": zoomed(1 / ZOOM),
-};
-
-/** The panels at the sides; how this person left them is remembered in this browser. */
-function panels() {
-  const root = $("case-panels");
-  const read = () => { try { return localStorage.getItem("sonobank-panels") ?? ""; } catch { return ""; } };
-  const set = (side, isClosed) => {
-    root.classList.toggle(`no-${side}`, isClosed);
-    $(`toggle-${side}`).setAttribute("aria-expanded", String(!isClosed));
-  };
-  for (const side of ["left", "right"]) {
-    set(side, read().includes(side));
-    $(`toggle-${side}`).addEventListener("click", () => {
-      set(side, !root.classList.contains(`no-${side}`));
-      try { localStorage.setItem("sonobank-panels", ["left", "right"].filter((one) => root.classList.contains(`no-${one}`)).join(" ")); } catch { /* it is only a wish */ }
-    });
   }
 }
 
