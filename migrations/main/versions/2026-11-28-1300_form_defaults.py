@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0013form_defaults"
-down_revision = "0011tracks"
+down_revision = "0012bank_tracks"
 branch_labels = None
 depends_on = None
 
