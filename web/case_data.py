@@ -242,7 +242,7 @@ def _labels(domain: str, lang: Language) -> list[dict[str, Any]]:
 
 def _is_cyst(organ: vocabulary.Domain, code: str) -> bool | None:
     """What the vocabulary derives from a diagnosis; None where it tells no cysts, or of what is no known lesion."""
-    four = organ.derivation.four_class
+    four = organ.four_class
     if four is None or _CYST not in {one.code for one in four.classes}:
         return None
     said_of = organ.derive({organ.derivation.source: code})

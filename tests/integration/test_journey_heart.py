@@ -1,6 +1,8 @@
 """A heart in a real browser: beats marked, the ventricle's border clicked in two views, its ejection fraction in the form."""
 
+import math
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -19,15 +21,17 @@ from tests.live import Live, chromium, live, violations, visit
 from tests.postgres_fixture import ScratchPostgres
 from tests.viewer_site import hospital
 
-NOISE_PX = 2.0
+OFF_PX = 2.0
 FRAMES = 36
-CLICKS = 13  # from one end of the mitral plane over the apex to the other
+CLICKS = 15  # from one end of the mitral plane over the apex to the other
 A4C, A2C = "399214001", "399232001"
 _GREYS = """() => {
   const canvas = document.querySelector("#heart-mmode canvas");
   const {width, height} = canvas;
   const pixels = canvas.getContext("2d").getImageData(0, 0, width, height).data;
-  return {width, height, greys: Array.from({length: width * height}, (_, index) => pixels[4 * index])};
+  const line = document.querySelector("#heart-line line");
+  const tall = Number(line.getAttribute("y2")) - Number(line.getAttribute("y1"));
+  return {width, height, tall, greys: Array.from({length: width * height}, (_, index) => pixels[4 * index])};
 }"""
 
 
@@ -45,7 +49,7 @@ def site(postgres: ScratchPostgres, tmp_path_factory: pytest.TempPathFactory) ->
         live(postgres, "site", domains=("heart",), **known.changes) as node,
     ):
         node.person("kaneko", Role.CUR, Role.REG)
-        case = known.pull(node.served, heart_study(1, "sequoia", FRAMES))
+        case = known.pull(node.served, heart_study(1, "logiq-e9", FRAMES))
         case.make_candidates()
         yield node, case
 
@@ -101,10 +105,13 @@ def click(page: Page, points: Sequence[tuple[float, float]]) -> None:
 
 
 def seen(truth: HeartTruth, frame: int, noise: random.Random) -> list[tuple[float, float]]:
-    """Where a hand clicks: places along the rendered border, each a little beside it."""
+    """Where a hand clicks: places along the rendered border, each 2 px beside it in any direction."""
     contour = truth.contours[frame - 1]
     places = [contour[round(step * (len(contour) - 1) / (CLICKS - 1))] for step in range(CLICKS)]
-    return [(x + noise.gauss(0, NOISE_PX), y + noise.gauss(0, NOISE_PX)) for x, y in places]
+    turns = [noise.uniform(0, 2 * math.pi) for _ in places]
+    return [
+        (x + OFF_PX * math.cos(turn), y + OFF_PX * math.sin(turn)) for (x, y), turn in zip(places, turns, strict=True)
+    ]
 
 
 def contours(case: Case) -> dict[int, Roi]:
@@ -224,14 +231,19 @@ def test_m_mode_shows_the_wall_that_comes_and_goes(site: tuple[Live, Case], brow
         opened(page, case, number)
         page.keyboard.press("Shift+M")
         page.wait_for_selector("#heart-mmode[data-made]", timeout=60_000)
-        expect(page.locator("#heart-mmode svg")).to_have_attribute("aria-label", "M-mode from the cine, 128 mm deep")
+        name = re.compile(r"M-mode from the cine, 1\d\d mm deep")
+        expect(page.locator("#heart-mmode svg")).to_have_attribute("aria-label", name)
         made = page.evaluate(_GREYS)
         assert made["width"] == FRAMES
-        rows = [made["greys"][frame :: made["width"]] for frame in range(FRAMES)]
-        # Down the middle of the ventricle: from the apex to the valve there is blood, and it is longest at end diastole.
-        dark = [sum(grey < 25 for grey in column[: made["height"] * 3 // 4]) for column in rows]
+        # Down the middle of the ventricle the closed valve is brightest; it is deepest at end diastole.
+        columns = [made["greys"][frame :: made["width"]] for frame in range(FRAMES)]
+        valve = [max(range(len(column)), key=column.__getitem__) for column in columns]
         diastole, systole = truth.ends[0]
-        assert dark[diastole - 1] > dark[systole - 1] + 10
+        depth_mm = [
+            truth.mm_per_px * made["tall"] / made["height"] * row for row in (valve[diastole - 1], valve[systole - 1])
+        ]
+        down_mm = [truth.mm_per_px * truth.contours[frame - 1][0][1] for frame in (diastole, systole)]
+        assert depth_mm[0] - depth_mm[1] == pytest.approx(down_mm[0] - down_mm[1], abs=2)
         assert violations(page) == []
         box = page.locator("#heart-mmode svg").bounding_box()
         assert box
