@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 
 from api import errors
 from api.dicomweb import router as dicomweb
-from api.routes import audit, bank, cases, datasets, device_rules, health, images, parcels, people, reads, site
+from api.routes import audit, bank, cases, datasets, device_rules, health, heart, images, parcels, people, reads, site
 from api.security import SecurityHeaders
 from core.node import Node
 from core.security import LoginThrottle
@@ -18,7 +18,15 @@ from core.settings import Settings
 _COMMON: tuple[APIRouter, ...] = (health.router, health.metrics_router, people.router, audit.router)
 ROUTERS: dict[str, tuple[APIRouter, ...]] = {
     # A case's readings come before its steps, whose address would take theirs.
-    "site": (*_COMMON, reads.router, cases.router, images.router, site.router, device_rules.router),
+    "site": (
+        *_COMMON,
+        reads.router,
+        cases.router,
+        images.router,
+        heart.router,
+        site.router,
+        device_rules.router,
+    ),
     "relay": (health.router, parcels.router),  # six routes and nothing else
     "central": (*_COMMON, parcels.router, bank.router, datasets.router, datasets.client_router, dicomweb.reading),
     "pacs": (*_COMMON, dicomweb.reading, dicomweb.storing),

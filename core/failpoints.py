@@ -48,6 +48,7 @@ _OTHER: Final = """
     web.create_own_token web.create_person web.disable_person web.enable_person web.new_person_page web.oidc_begin
     web.oidc_callback web.people_page web.person_page web.remove_totp web.renew_codes web.reset_password
     web.reset_totp web.revoke_own_token web.search_people web.set_grants web.sign_in_code web.sign_in_code_page
+    api.mark_frames api.marks api.volumes web.case_heart web.case_mark_frames
     api.device_rules api.import_device_rules mask.again web.device_picture web.next_mask_case web.rule_create
     web.rule_new_page web.rule_page web.rule_publish web.rule_queue_page web.rule_retire web.rule_save web.rule_trial_page
     api.add_reading_roi api.assign_reads api.cancel_read api.change_reading_roi api.own_reading api.own_reads

@@ -79,7 +79,7 @@ LOGIQ_E9 = Device(
     grey_bar=(20, 96, 14, 150),
     ruler_x=724,
     body_mark=(20, 500),
-    probes={"liver": ("C1-5-D", 4000, 71001), "breast": ("ML6-15-D", 12000, 71002)},
+    probes={"liver": ("C1-5-D", 4000, 71001), "breast": ("ML6-15-D", 12000, 71002), "heart": ("M5Sc-D", 2800, 71003)},
 )
 
 APLIO = Device(
@@ -111,7 +111,11 @@ APLIO = Device(
     grey_bar=(20, 300, 12, 128),
     ruler_x=726,
     body_mark=(738, 530),
-    probes={"liver": ("PVT-375BT", 3500, 52001), "breast": ("PLT-1005BT", 10000, 52002)},
+    probes={
+        "liver": ("PVT-375BT", 3500, 52001),
+        "breast": ("PLT-1005BT", 10000, 52002),
+        "heart": ("PST-30BT", 3000, 52003),
+    },
 )
 
 EPIQ = Device(
@@ -145,7 +149,7 @@ EPIQ = Device(
     grey_bar=(770, 70, 14, 160),
     ruler_x=718,
     body_mark=(14, 500),
-    probes={"liver": ("C5-1", 3200, 33001), "breast": ("eL18-4", 11000, 33002)},
+    probes={"liver": ("C5-1", 3200, 33001), "breast": ("eL18-4", 11000, 33002), "heart": ("S5-1", 2600, 33003)},
 )
 
 SEQUOIA = Device(
@@ -175,7 +179,7 @@ SEQUOIA = Device(
     grey_bar=(8, 190, 10, 110),
     ruler_x=572,
     body_mark=(586, 412),
-    probes={"liver": ("4C1-S", 4000, 20001), "breast": ("15L8w-S", 14000, 20002)},
+    probes={"liver": ("4C1-S", 4000, 20001), "breast": ("15L8w-S", 14000, 20002), "heart": ("4V1c-S", 2750, 20003)},
 )
 
 UNKNOWN = Device(
@@ -212,7 +216,7 @@ UNKNOWN = Device(
     grey_bar=(740, 80, 12, 140),
     ruler_x=598,
     body_mark=(640, 450),
-    probes={"liver": ("CV35", 3500, 11), "breast": ("LN12", 12000, 12)},
+    probes={"liver": ("CV35", 3500, 11), "breast": ("LN12", 12000, 12), "heart": ("PA25", 2500, 13)},
 )
 
 DEVICES = {device.key: device for device in (LOGIQ_E9, APLIO, EPIQ, SEQUOIA, UNKNOWN)}

@@ -97,10 +97,10 @@ def _study(ds: Dataset, exam: Exam, number: int) -> None:
     ds.StudyID = exam.accession[-6:]
     ds.SeriesNumber, ds.InstanceNumber = 1, number
     ds.Modality = "US"
-    organ = {"liver": "US Abdomen", "breast": "US Breast"}[exam.domain]
+    organ = {"liver": "US Abdomen", "breast": "US Breast", "heart": "US Heart"}[exam.domain]
     ds.StudyDescription = f"{organ} {exam.patient.latin}"
     ds.SeriesDescription = organ
-    ds.BodyPartExamined = {"liver": "LIVER", "breast": "BREAST"}[exam.domain]
+    ds.BodyPartExamined = {"liver": "LIVER", "breast": "BREAST", "heart": "HEART"}[exam.domain]
     ds.ReferringPhysicianName = exam.operator
     ds.OperatorsName = exam.operator
     ds.PatientOrientation = ""
@@ -124,16 +124,16 @@ def _equipment(ds: Dataset, exam: Exam) -> None:
 
 def _acquisition(ds: Dataset, exam: Exam) -> None:
     name, centre_khz, serial = exam.device.probes[exam.domain]
-    depth_mm = {"liver": 150, "breast": 40}[exam.domain]
+    depth_mm = {"liver": 150, "breast": 40, "heart": 160}[exam.domain]
     ds.TransducerData = [name, str(serial), f"{centre_khz / 1000:g}MHz"]
-    ds.TransducerType = {"liver": "CURVED LINEAR", "breast": "LINEAR"}[exam.domain]
+    ds.TransducerType = {"liver": "CURVED LINEAR", "breast": "LINEAR", "heart": "SECTOR_PHASED"}[exam.domain]
     ds.DepthOfScanField = depth_mm
     ds.FocusDepth = f"{0.45 * depth_mm / 10:.1f}"
     ds.MechanicalIndex = f"{exam.settings['mi']:.1f}"
     ds.SoftTissueThermalIndex = f"{exam.settings['tis']:.1f}"
     ds.BoneThermalIndex = f"{exam.settings['tis']:.1f}"
     ds.OutputPower = "100%"
-    ds.ProcessingFunction = {"liver": "ABDOMEN", "breast": "BREAST"}[exam.domain]
+    ds.ProcessingFunction = {"liver": "ABDOMEN", "breast": "BREAST", "heart": "CARDIAC"}[exam.domain]
     ds.HeartRate = int(exam.settings["heart_rate"])
 
 

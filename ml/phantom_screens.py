@@ -105,8 +105,8 @@ class Screen:
 
     def _ruler(self) -> None:
         """A tick each cm (deep) or half cm (shallow), longer and with its number at 5 cm or 1 cm."""
-        depth_mm = 150 if self._domain == "liver" else 40
-        small, large = (10, 50) if self._domain == "liver" else (5, 10)
+        depth_mm = {"liver": 150, "breast": 40, "heart": 160}[self._domain]
+        small, large = (5, 10) if self._domain == "breast" else (10, 50)
         top = self.device.view[1] + self._converter.face_px[1]
         for mm in range(0, depth_mm + 1, small):
             y = round(top + mm / self._converter.mm_per_px)
@@ -125,6 +125,9 @@ class Screen:
             self._draw.line((x + 40, y, x + 34, y + 20, x + 36, y + 44, x + 28, y + 56), fill=GREY)
             self._draw.arc((x + 6, y + 14, x + 34, y + 46), 200, 340, fill=GREY)
             probe = (x + 8, y + 28, x + 20, y + 22)
+        elif self._domain == "heart":
+            self._draw.polygon(((x, y + 12), (x + 20, y), (x + 42, y + 14), (x + 26, y + 52)), outline=GREY)
+            probe = (x + 20, y + 56, x + 34, y + 48)
         else:
             self._draw.ellipse((x, y + 8, x + 42, y + 50), outline=GREY)
             self._draw.ellipse((x + 18, y + 26, x + 24, y + 32), outline=GREY)

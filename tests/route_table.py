@@ -98,6 +98,9 @@ SITE: Final[Table] = {
     "PUT /api/v1/images/{image_id}/pick": V.CURATE,
     "POST /api/v1/images/{image_id}/rois": V.CURATE,
     "PUT /api/v1/rois/{roi_id}": V.CURATE,
+    "GET /api/v1/images/{image_id}/marks": V.SEE_CASES,
+    "PUT /api/v1/images/{image_id}/marks": V.CURATE,
+    "GET /api/v1/cases/{case_id}/volumes": V.SEE_CASES,
     "GET /api/v1/images/{image_id}/mask": V.SEE_CASES,
     "PUT /api/v1/images/{image_id}/mask": V.CURATE,
     "GET /api/v1/images/{image_id}/candidate/frames/{frame}": V.SEE_PIXELS,
@@ -233,6 +236,8 @@ SITE: Final[Table] = {
     "POST /cases/{case_id}/images/{image_id}/mask/confirm": page(V.REGISTER),
     "POST /cases/{case_id}/images/{image_id}/rois": page(V.CURATE),
     "PUT /cases/{case_id}/rois/{roi_id}": page(V.CURATE),
+    "GET /cases/{case_id}/heart": page(V.SEE_CASES),
+    "PUT /cases/{case_id}/images/{image_id}/marks": page(V.CURATE),
 }
 # The service asks for these beside the door's right: one route takes every step of a case.
 STEPS: Final[dict[str, Verb]] = {

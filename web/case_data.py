@@ -53,6 +53,7 @@ _TEXTS: Final = (
     "viewer.must_look",
     "viewer.new_device",
     "viewer.news_form",
+    "viewer.news_marks",
     "viewer.news_pick",
     "viewer.news_roi",
     "viewer.news_what",
@@ -187,7 +188,8 @@ def image_json(one: PageImage, lang: Language, zone: tzinfo) -> dict[str, Any]:
         "pickReason": pick.reason if pick else None,
         "pickVersion": pick.version if pick else 0,
         "mask": mask_json(one.mask, lang, zone) if one.mask else None,
-        "rois": [roi_json(roi, image) for roi in one.rois],
+        # The contour of the left ventricle belongs to the heart panel (web/heart_data.py).
+        "rois": [roi_json(roi, image) for roi in one.rois if roi.use != "lv"],
     }
 
 

@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from core.curation.wall_motion import NOT_EVALUATED
 from core.errors import NotFound
 from core.permissions import Actor
+from core.services.heart import ANSWERS
 from core.settings import Settings
 from core.vocabulary import domain as vocabulary
 from core.vocabulary.schema import Option
@@ -65,6 +66,7 @@ def environment() -> Environment:
         "integrity": assets.integrity,
         "icon": icon,
         "tones": TONES,
+        "measured_fields": ANSWERS,
         "not_evaluated": NOT_EVALUATED,
     }
     made.filters["search_words"] = search_words

@@ -27,6 +27,7 @@ MOST_POINTS: Final = 500
 ELLIPSE_VERTICES: Final = 256
 SPAN_STEPS: Final = 16
 SPLINE_VERTICES: Final = 1024
+OPEN_VERTICES: Final = 512
 # Vertices of two outlines nearer than this part of the way round are one vertex.
 SAME_PLACE: Final = 1e-9
 
@@ -86,6 +87,16 @@ def outline(shape: Shape) -> Points:
         spans = range(len(shape.points))
         return tuple(_on_spline(shape.points, span, step / steps) for span in spans for step in range(steps))
     raise Malformed("Only a closed shape has an area.")
+
+
+def open_spline(points: Points) -> Points:
+    """The vertices of the smooth open line through the points, from the first to the last; beyond its ends there is
+    nothing to lean on, so that it leaves them towards the next point."""
+    if len(points) < FEWEST["line"]:
+        return points
+    padded, spans = (points[0], *points, points[-1]), range(1, len(points))
+    steps = max(2, min(SPAN_STEPS, OPEN_VERTICES // len(spans)))
+    return (*(_on_spline(padded, span, step / steps) for span in spans for step in range(steps)), points[-1])
 
 
 def box_of(shape: Shape) -> Box:

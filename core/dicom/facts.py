@@ -9,10 +9,13 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.valuerep import PersonName
 
+from core.dicom.heart import Ecg, ecg, r_waves_ms
 from core.dicom.quiet import PARSER_ERRORS
-from core.dicom.ultrasound import Region, frame_time_ms, integer_of, number_of, region_at, regions
+from core.dicom.ultrasound import Region, frame_time_ms, frame_times_ms, integer_of, number_of, region_at, regions
 
 TOP_AGE: Final = 90
+# Times of single frames are kept for a cine of so many frames at most.
+MOST_TIMED: Final = 5000
 _DAYS: Final = {"D": 1.0, "W": 7.0, "M": 30.4375, "Y": 365.25}
 
 
@@ -21,7 +24,8 @@ class InstanceFacts:
     """Facts of one instance without identity; None or empty where the file does not say.
 
     Lengths in mm, times in ms, heart rate in beats a minute, `size_m` and `weight_kg` of the patient; `age_years` is
-    cut at 90. `mm_per_px` is (x, y) of the region at the image's middle, else of the first that has a scale."""
+    cut at 90. `mm_per_px` is (x, y) of the region at the image's middle, else of the first that has a scale.
+    `frame_times_ms` (only where frames are not evenly spaced), `r_waves_ms` and `ecg` count from the first frame."""
 
     sop_class_uid: str | None = None
     transfer_syntax: str | None = None
@@ -40,7 +44,10 @@ class InstanceFacts:
     mechanical_index: float | None = None
     depth_mm: float | None = None
     frame_time_ms: float | None = None
+    frame_times_ms: tuple[float, ...] = ()
     heart_rate: int | None = None
+    r_waves_ms: tuple[float, ...] = ()
+    ecg: Ecg | None = None
     burned_in: bool | None = None
     image_type: tuple[str, ...] = ()
     regions: tuple[Region, ...] = ()
@@ -82,6 +89,7 @@ def read_facts(ds: Dataset, file_meta: Dataset | None = None) -> InstanceFacts:
     rows, columns = integer_of(ds, "Rows"), integer_of(ds, "Columns")
     boxes = regions(ds, rows, columns) if rows and columns else ()
     has_pixels = rows is not None and columns is not None
+    times = frame_times_ms(ds) if has_pixels else ()
     depth = number_of(ds, "DepthOfScanField")
     return InstanceFacts(
         sop_class_uid=_text(ds, "SOPClassUID"),
@@ -101,7 +109,10 @@ def read_facts(ds: Dataset, file_meta: Dataset | None = None) -> InstanceFacts:
         mechanical_index=number_of(ds, "MechanicalIndex"),
         depth_mm=depth if depth is not None and depth > 0 else None,
         frame_time_ms=frame_time_ms(ds) if has_pixels else None,
+        frame_times_ms=times if "FrameTimeVector" in ds and 1 < len(times) <= MOST_TIMED else (),
         heart_rate=integer_of(ds, "HeartRate"),
+        r_waves_ms=r_waves_ms(ds),
+        ecg=ecg(ds, times[-1]) if len(times) > 1 else None,
         burned_in={"YES": True, "NO": False}.get(_text(ds, "BurnedInAnnotation") or ""),
         image_type=_texts(ds, "ImageType"),
         regions=boxes,

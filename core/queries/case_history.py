@@ -33,7 +33,8 @@ class Change:
 
 @dataclass(frozen=True)
 class Event:
-    """One saved version. `what` is a word for the page: form, picked, rejected, drawn, moved, renamed, deleted, masked, confirmed."""
+    """One saved version. `what` is a word for the page: form, picked, rejected, drawn, moved,
+    renamed, deleted, marked, masked, confirmed."""
 
     at: datetime
     by: str | None
@@ -74,10 +75,10 @@ def _edits(
     names: Mapping[UUID, str],
 ) -> list[Event]:
     image_of = {roi.id: images[roi.image_id].number for roi in rois}
-    earlier = {(edit.object_id, edit.version): edit.body for edit in edits}
+    earlier = {(edit.kind, edit.object_id, edit.version): edit.body for edit in edits}
     found = []
     for edit in edits:
-        before = earlier.get((edit.object_id, edit.version - 1), {})
+        before = earlier.get((edit.kind, edit.object_id, edit.version - 1), {})
         by = names.get(edit.by)
         if edit.kind == "form":
             changes = _changes(case.domain, before, edit.body)
@@ -86,6 +87,9 @@ def _edits(
             what = {True: "picked", False: "rejected", None: "undecided"}[edit.body["picked"]]
             number = images[edit.object_id].number
             found.append(Event(edit.at, by, what, number, edit.version, reason=edit.body.get("reason")))
+        elif edit.kind == "marks":
+            number, count = images[edit.object_id].number, len(edit.body["beats"])
+            found.append(Event(edit.at, by, "marked", number, edit.version, count=count))
         else:
             label = next(iter(words_of(vocabulary.load(case.domain), "diagnosis", edit.body["label"])), None)
             what = _what_of_roi(before, edit.body)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlmodel import Session
@@ -16,11 +16,13 @@ from core.models.sitecase import CaseState, SiteImage
 from core.permissions import Actor, Verb
 from core.queries import cases as queries
 from core.queries.case_words import label_of, words_of
-from core.services import drawing, steps_back
+from core.services import drawing, heart, steps_back
 from core.vocabulary import domain as vocabulary
 from core.vocabulary.schema import Label
 
 Body = Mapping[str, Any]
+_VIEW: Final = Label(ja="断面", en="View")
+_BEATS: Final = Label(ja="心拍", en="Beats")
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,9 @@ def version_page(session: Session, actor: Actor, case_id: UUID, edit_id: UUID) -
     if edit.kind == "pick":
         image = session.get_one(SiteImage, edit.object_id)
         return found | {"image": image, "decisions": (edit.body, present.body)}
+    if edit.kind == "marks":
+        image = session.get_one(SiteImage, edit.object_id)
+        return found | {"image": image, "rows": marks_of(edit.body, present.body)}
     image = session.get_one(SiteImage, session.get_one(Roi, edit.object_id).image_id)
     return found | {"image": image, "drawn": tuple(_drawn(case.domain, one) for one in (edit, present))}
 
@@ -94,6 +99,19 @@ def rows_of(domain: str, then: Body, now: Body) -> list[Row]:
         if row.then or row.now:
             found.append(row)
     return sorted(found, key=lambda row: not row.differs)
+
+
+def marks_of(then: Body, now: Body) -> list[Row]:
+    """The view of the heart and the beats, each as its frames of end diastole and end systole."""
+    names = {option.code: option.label for option in heart.views()}
+    views = [[names[side["view"]]] if side["view"] else [] for side in (then, now)]
+    beats = [[_beat(*beat) for beat in side["beats"]] for side in (then, now)]
+    return [Row(_VIEW, *views), Row(_BEATS, *beats)]
+
+
+def _beat(diastole: int | None, systole: int | None) -> Label:
+    words = f"ED {diastole or '–'} · ES {systole or '–'}"
+    return Label(ja=words, en=words)
 
 
 def _drawn(domain: str, edit: Edit) -> Drawn:

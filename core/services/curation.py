@@ -1,6 +1,6 @@
 """What a curator says of a case: picks, form values and ROIs, each saved under a version of its own object."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -8,12 +8,14 @@ from uuid import UUID
 from sqlmodel import Session, func, select
 
 from core import audit
+from core.curation.beats import beats_of
 from core.errors import Conflict, Malformed, NotFound, WrongState
 from core.models.curation import Edit, Form, How, MaskState, Pick, Roi
+from core.models.heart import FrameMarks
 from core.models.sitecase import CaseState, ImageState, SiteCase, SiteImage
 from core.permissions import Actor, Verb, check
 from core.queries import cases as queries
-from core.services import defaults, drawing
+from core.services import defaults, drawing, heart
 from core.services.cases import locked
 from core.vocabulary import domain as vocabulary
 from core.vocabulary.answers import Problem
@@ -206,6 +208,7 @@ def filled(session: Session, case: SiteCase, manual: Mapping[str, Any]) -> dict[
     for field, value in manual.items():
         if entries.get(field, {}).get("value") != value:
             entries[field] = {"value": value, "source": "manual", "tag": None}
+    entries |= heart.from_contours(session, case, manual)
     for field, value in organ.derive({name: entry["value"] for name, entry in entries.items()}).items():
         entries.setdefault(field, {"value": value, "source": "derived", "tag": None})
     return entries
@@ -261,3 +264,20 @@ def roi_body(roi: Roi) -> dict[str, Any]:
 
 def _domain_of(session: Session, image: SiteImage) -> str:
     return session.get_one(SiteCase, image.case_id).domain
+
+
+def mark_frames(
+    session: Session, actor: Actor, image_id: UUID, view: str | None, beats: Sequence[Any], version: int, by: By = NEW
+) -> FrameMarks:
+    """Say which view of the heart a cine shows and which frames end its diastoles and systoles. `version` is the one the
+    editor saw, 0 for none; `beats` [[ED, ES], ...] as `core.curation.beats` takes them. Raises Malformed."""
+    image = editable_image(session, actor, image_id)
+    if view is not None and view not in {option.code for option in heart.views()}:
+        raise Malformed("There is no such view of the heart.")
+    row = session.get(FrameMarks, image.id) or FrameMarks(image_id=image.id, version=0)
+    row.version = next_version(row.version, version)
+    row.view, row.beats = view, [list(beat) for beat in beats_of(beats, image.frames)]
+    session.add(row)
+    body = {"view": row.view, "beats": row.beats}
+    keep_version(session, actor, image.case_id, ("marks", image.id, row.version), body, by)
+    return row

@@ -74,7 +74,7 @@ def changes_after(session: Session, actor: Actor, case_id: UUID, seen: UUID | No
 def _numbers(session: Session, edits: Sequence[Edit]) -> dict[UUID, int]:
     """{object: the number of its image}."""
     rois = [edit.object_id for edit in edits if edit.kind == "roi"]
-    images = [edit.object_id for edit in edits if edit.kind == "pick"]
+    images = [edit.object_id for edit in edits if edit.kind in ("pick", "marks")]
     of_rois = select(Roi.id, SiteImage.number).join(SiteImage, col(SiteImage.id) == Roi.image_id)
     found = dict(session.exec(of_rois.where(col(Roi.id).in_(rois))).all())
     of_images = select(SiteImage.id, SiteImage.number).where(col(SiteImage.id).in_(images))

@@ -9,6 +9,7 @@ from sqlmodel import Session, col, select
 
 from core.errors import Conflict, NotFound, WrongState
 from core.models.curation import Edit, How, Pick, Roi
+from core.models.heart import FrameMarks
 from core.models.sitecase import SiteCase
 from core.permissions import Actor
 from core.queries import cases as queries
@@ -144,7 +145,7 @@ def _apply(session: Session, actor: Actor, case: SiteCase, edit: Edit, body: Map
     """The object of this edit with that body, as a new version."""
     if edit.kind == "form":
         entries = (body or {}).items()
-        manual = {code: entry["value"] for code, entry in entries if entry["source"] == "manual"}
+        manual = {code: entry["value"] for code, entry in entries if entry["source"] in ("manual", "adjudicated")}
         _, present = curation.present_form(session, case)
         curation.save_form(session, actor, case.id, manual, present, by)
     elif edit.kind == "pick":
@@ -152,6 +153,9 @@ def _apply(session: Session, actor: Actor, case: SiteCase, edit: Edit, body: Map
         picked = body["picked"] if body else None
         reason = body["reason"] if body else None
         curation.decide(session, actor, edit.object_id, picked, reason, row.version if row else 0, by)
+    elif edit.kind == "marks":
+        marks, then = session.get_one(FrameMarks, edit.object_id), body or {"view": None, "beats": []}
+        curation.mark_frames(session, actor, edit.object_id, then["view"], then["beats"], marks.version, by)
     else:
         roi = session.get_one(Roi, edit.object_id)
         change = {"deleted": True} if body is None else _change(body)

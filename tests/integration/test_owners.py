@@ -38,6 +38,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "PUT /api/v1/rois/{roi_id}": {
         "frame": 1, "x": 1, "y": 1, "width": 9, "height": 9, "label": "LIV-HCC", "version": 1,
     },
+    "PUT /api/v1/images/{image_id}/marks": {"beats": [], "version": 0},
     "PUT /api/v1/images/{image_id}/mask": {"rects": [], "revision": 1},
     "POST /api/v1/images/{image_id}/mask/confirm": {"digest": "0" * 64},
     "POST /api/v1/images/{image_id}/mask/texts": {"answers": {"0": "leave"}, "revision": 1},
@@ -160,6 +161,7 @@ JSON_PAGES = {
     "PUT /cases/{case_id}/images/{image_id}/pick": {"picked": True, "version": 0},
     "POST /cases/{case_id}/images/{image_id}/rois": BODIES["POST /api/v1/images/{image_id}/rois"],
     "PUT /cases/{case_id}/rois/{roi_id}": BODIES["PUT /api/v1/rois/{roi_id}"],
+    "PUT /cases/{case_id}/images/{image_id}/marks": BODIES["PUT /api/v1/images/{image_id}/marks"],
     "PUT /cases/{case_id}/images/{image_id}/mask": BODIES["PUT /api/v1/images/{image_id}/mask"],
     "POST /cases/{case_id}/presence": {},
     "POST /cases/{case_id}/images/{image_id}/mask/confirm": BODIES["POST /api/v1/images/{image_id}/mask/confirm"],

@@ -13,7 +13,7 @@ from core.queries.comments import open_count
 from core.queries.progress import wait_of
 from core.queries.reads import blind_read
 from core.services import presence, steps_back
-from web import case_data, views
+from web import case_data, heart_data, views
 from web.deps import SessionDep, may
 from web.pages.my import WAIT_WORDS
 from web.render import look_of, page, redirect
@@ -58,6 +58,7 @@ def case_viewer(
         "wait": wait_of(session, found.case.id),
         "wait_words": WAIT_WORDS,
         "may_see_pixels": actor.may(Verb.SEE_PIXELS, found.case.domain),
+        "heart": heart_data.island(session, found.case, look_of(request).lang),
         "island": case_data.island(found, actor, look_of(request).lang, request.app.state.settings.zone, live),
         "can_undo": can_undo,
         "can_redo": can_redo,

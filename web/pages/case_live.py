@@ -44,6 +44,8 @@ def changed_json(session: Session, edit: Edit) -> dict[str, Any]:
         return {"kind": "pick", "imageId": str(edit.object_id)} | (
             told or {"picked": None, "reason": None, "version": 0}
         )
+    if edit.kind == "marks":
+        return {"kind": "marks", "imageId": str(edit.object_id)}
     roi = session.get_one(Roi, edit.object_id)
     return {"kind": "roi", "imageId": str(roi.image_id), "roi": roi_json(roi, rois.image_of(session, roi))}
 

@@ -330,6 +330,10 @@ if (form && form.dataset.locked === "no") {
   form.addEventListener("input", changed);
   form.addEventListener("change", changed);
   form.addEventListener("sonobank:chosen", changed);
+  document.addEventListener("sonobank:fill", (event) => {
+    for (const question of questions) if (question.dataset.field in event.detail) put(question, event.detail[question.dataset.field]);
+    changed();
+  });
   form.addEventListener("click", clicked);
   form.addEventListener("focusout", () => { if (isDirty) later(200); });
   form.addEventListener("submit", (event) => { event.preventDefault(); isDirty = true; send(); });

@@ -8,6 +8,7 @@ const SAME_PLACE = 1e-9;
 const ELLIPSE_VERTICES = 256;
 const SPAN_STEPS = 16;
 const SPLINE_VERTICES = 1024;
+const OPEN_VERTICES = 512;
 
 /** The shape { kind, points } on a frame; null outside the keyframes and where the lesion is out of view. */
 export function interpolate(track, frame) {
@@ -107,6 +108,15 @@ export function outline({ kind, points }) {
   if (kind !== "spline") throw new RangeError("only a closed shape has an area");
   const steps = Math.max(2, Math.min(SPAN_STEPS, Math.floor(SPLINE_VERTICES / points.length)));
   return points.flatMap((_, span) => Array.from({ length: steps }, (_, step) => onSpline(points, span, step / steps)));
+}
+
+/** The vertices of the smooth open line through the points, from the first to the last. */
+export function openSpline(points) {
+  if (points.length < 2) return points;
+  const padded = [points[0], ...points, points.at(-1)];
+  const steps = Math.max(2, Math.min(SPAN_STEPS, Math.floor(OPEN_VERTICES / (points.length - 1))));
+  const dense = points.slice(1).flatMap((_, span) => Array.from({ length: steps }, (_, step) => onSpline(padded, span + 1, step / steps)));
+  return [...dense, points.at(-1)];
 }
 
 /** The tight box { x, y, width, height } of a shape; of lines and points it may have no width or height. */

@@ -4,6 +4,7 @@ import { Boxes } from "./viewer-boxes.js";
 import { Cine } from "./viewer-cine.js";
 import { Frames } from "./viewer-frames.js";
 import { Hand, pinching } from "./viewer-hand.js";
+import { Heart } from "./viewer-heart.js";
 import { ZOOM, deedOf, isTyping } from "./viewer-keys.js";
 import { Look } from "./viewer-look.js";
 import { Masks } from "./viewer-mask.js";
@@ -54,6 +55,7 @@ class Viewer {
     this.masks = new Masks($("mask-panel"), this);
     this.thumbs = new Thumbs($("thumbs"), (image) => this.open(image));
     this.original = new Original(this.stage, $("original"), this);
+    this.heart = Heart.of(this);
     $("viewer-tools").addEventListener("click", (event) => this.#tool(event));
     $("rois").addEventListener("click", (event) => DEEDS[event.target.closest("[data-deed]")?.dataset.deed]?.(this));
     this.stage.root.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
@@ -113,6 +115,7 @@ class Viewer {
     this.shapes.selected = [];
     this.rois.take(image, frame);
     this.masks.take(image, frame);
+    this.heart?.take(image);
     this.boxes.select(null);
     this.thumbs.turn(image);
     $("viewer").classList.toggle("of-still", image.frames < 2);
@@ -168,6 +171,7 @@ class Viewer {
     document.dispatchEvent(new CustomEvent("sonobank:frame", { detail: { frame } }));
     if (this.mode === "mask") this.boxes.render();
     this.masks.seen(image, frame);
+    this.heart?.at(frame);
     this.thumbs.begin();
   }
 

@@ -23,7 +23,10 @@ from web.render import TEMPLATES, environment
 from web.states import TONES
 
 WEB = Path(texts.__file__).parent
+HEART: Final = {"ed", "es", "proposals", "contour", "finish", "copy", "doubt", "remove", "mmode", "take"}
 FAMILIES: Final[dict[str, set[str]]] = {
+    "heart.deed_": HEART,
+    "heart.short_": HEART,
     "right.": set(Verb),
     "case.": set(CaseState),
     "package.": set(PackageState),
