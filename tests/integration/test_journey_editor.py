@@ -31,6 +31,8 @@ from tests.viewer_site import Hospital, hospital
 
 STILLS = 10
 SEEKS = 2000
+# More than are kept as bitmaps, so that seeks find frames that are here, that come back and that come anew.
+SEEK_FRAMES = 64
 Box = tuple[float, float, float, float]
 # After each seek the green of the rows that carry the number, as the canvas holds them.
 _SEEK = """async ({ frames, x, y, width, height }) => {
@@ -330,11 +332,12 @@ def points_of(case: Case, roi_id: UUID) -> list[list[float]]:
     return points
 
 
-def test_the_frame_shown_is_the_frame_stored(site: tuple[Live, Hospital], cine: Case, browser: Browser) -> None:
+def test_the_frame_shown_is_the_frame_stored(site: tuple[Live, Hospital], browser: Browser) -> None:
+    cine = a_case(site, numbered_study(6, "logiq-e9", SEEK_FRAMES))
     (image,) = cine.images()
     region = image.facts["regions"][0]
     place = {"x": int(region["x0"]), "y": int(region["y0"]), "width": 360, "height": 48}
-    seeks = random.Random(5).choices(range(1, PATH_FRAMES + 1), k=SEEKS)
+    seeks = random.Random(5).choices(range(1, SEEK_FRAMES + 1), k=SEEKS)
     with visit(browser, site[0].url, "kaneko") as page:
         opened(page, cine)
         wrong = []

@@ -89,7 +89,7 @@ def stroke(page: Page, dx: int = -40, dy: int = -30) -> None:
 
 def draw(page: Page, dx: int = -40, dy: int = -30) -> None:
     stroke(page, dx, dy)
-    expect(page.locator("#boxes .box:focus")).to_have_count(1)
+    expect(page.locator("#shapes .shape:focus")).to_have_count(1)
 
 
 def rois(case: Case) -> list[Roi]:
@@ -172,7 +172,7 @@ def test_a_shut_tab_and_a_killed_browser_lose_nothing(
     with desk(browser, node, "kaneko", state) as context:
         page = opened(context, case)
         eventually(page, lambda: len(rois(case)) == 2 and diagnosis(case) == "LIV-HCC")
-        expect(page.locator("#boxes .box")).to_have_count(2, timeout=LATE)
+        expect(page.locator("#shapes .shape")).to_have_count(2, timeout=LATE)
         assert page.evaluate(KEPT) == []
     with reading(case.node.engine) as session:
         moved = session.get_one(Roi, known.id)
@@ -196,7 +196,7 @@ def test_a_session_that_ends_in_mid_draw_leads_back_to_the_same_place(
         page.wait_for_url(f"**/cases/{case.id}?image={number}&frame=3", timeout=LATE)
         eventually(page, lambda: len(rois(case)) == 1)
         shows(page, 3)
-        expect(page.locator("#boxes .box")).to_have_count(1, timeout=LATE)
+        expect(page.locator("#shapes .shape")).to_have_count(1, timeout=LATE)
     assert rois(case)[0].frame == 3
 
 
@@ -229,14 +229,14 @@ def test_undo_and_redo_outlive_a_reload(ward: tuple[Live, Hospital], case: Case,
         page.locator("#roi-class").select_option(other)
         eventually(page, lambda: rois(case)[0].label == other)
         page.reload()
-        page.wait_for_selector("#boxes .box")
+        page.wait_for_selector("#shapes .shape")
         page.keyboard.press("z")
         eventually(page, lambda: rois(case)[0].label == before)
         page.keyboard.press("z")
-        expect(page.locator("#boxes .box")).to_have_count(0)
+        expect(page.locator("#shapes .shape")).to_have_count(0)
         expect(page.locator("[data-step-back=undo]")).to_be_disabled()
         page.keyboard.press("Shift+Z")
-        expect(page.locator("#boxes .box")).to_have_count(1)
+        expect(page.locator("#shapes .shape")).to_have_count(1)
         page.locator("[data-step-back=redo]").click()
         eventually(page, lambda: rois(case)[0].label == other)
         assert violations(page) == []
@@ -258,7 +258,7 @@ def test_two_browsers_see_each_other_and_take_in_what_the_other_saved(
         expect(mine.locator("#case-news")).to_contain_text("sato saved an ROI on image 1")
         assert violations(mine) == []
         mine.locator("#case-news button").click()
-        expect(mine.locator("#boxes .box")).to_have_count(1)
+        expect(mine.locator("#shapes .shape")).to_have_count(1)
         expect(mine.locator("#i-diagnosis")).to_have_value("Hepatocellular carcinoma")
         expect(mine.locator("#case-news")).to_be_hidden()
 
@@ -287,6 +287,6 @@ def test_two_versions_of_an_roi_are_settled_by_a_choice(
             "both": sorted([(known.y, "LIV-CYST"), (known.y + 10, known.label)]),
         }[choice]
         eventually(page, lambda: sorted((roi.y, roi.label) for roi in rois(case)) == expected)
-        expect(page.locator("#boxes .box")).to_have_count(len(expected))
+        expect(page.locator("#shapes .shape")).to_have_count(len(expected))
         page.keyboard.press("ArrowRight")
     assert all(roi.version >= 1 for roi in rois(case))

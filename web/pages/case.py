@@ -1,9 +1,10 @@
 """The page of one case: its images in the viewer, its form beside them."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
+from sqlmodel import Session
 from starlette.responses import Response
 
 from core.permissions import Actor, Verb
@@ -36,9 +37,7 @@ def case_viewer(
     usable = [one for one in found.images if one.is_usable]
     chosen = next((one for one in usable if one.image.number == image), usable[0] if usable else None)
     view = views.list_of(request, session, actor)
-    can_undo, can_redo = steps_back.can(session, actor, case_id)
-    newest = presence.newest_edit(session, case_id)
-    live = {"newest": str(newest) if newest else None, "canUndo": can_undo, "canRedo": can_redo}
+    live = _live(session, actor, case_id)
     values = {
         "actor": actor,
         "listed": view.listed if view else "",
@@ -60,7 +59,14 @@ def case_viewer(
         "may_see_pixels": actor.may(Verb.SEE_PIXELS, found.case.domain),
         "heart": heart_data.island(session, found.case, look_of(request).lang),
         "island": case_data.island(found, actor, look_of(request).lang, request.app.state.settings.zone, live),
-        "can_undo": can_undo,
-        "can_redo": can_redo,
+        "can_undo": live["canUndo"],
+        "can_redo": live["canRedo"],
     }
     return page(request, "case.html", values)
+
+
+def _live(session: Session, actor: Actor, case_id: UUID) -> dict[str, Any]:
+    """How far the history goes that the page shows, and whether this person has a step to take back or to do again."""
+    can_undo, can_redo = steps_back.can(session, actor, case_id)
+    newest = presence.newest_edit(session, case_id)
+    return {"newest": str(newest) if newest else None, "canUndo": can_undo, "canRedo": can_redo}
