@@ -55,7 +55,7 @@ _OTHER: Final = """
     api.reading_frame api.readings_of_case api.save_reading api.submit_reading web.case_assign_reads
     web.case_cancel_read web.case_reads web.case_settle_reads web.read_add_roi web.read_change_roi web.read_frame web.read_frames
     web.read_mask web.read_save_form web.read_save_form_plain web.read_submit web.read_thumb web.read_viewer
-    web.reads_page web.my_page web.my_mail web.targets_page web.set_targets web.case_wait web.case_end_wait
+    web.reads_page web.assign_many_reads web.my_page web.my_mail web.targets_page web.set_targets web.case_wait web.case_end_wait
     vault.remark vault.remarks web.case_comments web.case_add_comment web.case_resolve_comment web.case_reopen_comment
     web.agreement_page web.agreement_csv web.agreement_json remind.claim remind.failed
     web.devices_page web.retry_transfer web.transfer_page web.transfers_csv web.transfers_page

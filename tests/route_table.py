@@ -159,6 +159,7 @@ SITE: Final[Table] = {
     "POST /cases/{case_id}/wait": page(V.CURATE),
     "POST /cases/{case_id}/wait/end": page(V.CURATE),
     "GET /reads": page(V.READ, V.ASSIGN),
+    "POST /reads/assign": page(V.ASSIGN),
     "GET /reads/{read_id}": page(V.READ),
     "PUT /reads/{read_id}/form": page(V.READ),
     "POST /reads/{read_id}/form-plain": page(V.READ),

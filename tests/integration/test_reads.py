@@ -241,6 +241,23 @@ def test_who_worked_on_a_case_cannot_read_it_blind(served: Served, case: DeskCas
         session.delete(session.exec(select(Edit).where(Edit.version == 90)).one())
 
 
+def test_many_cases_are_given_to_readers_at_once(served: Served, case: DeskCase, browser: Browser) -> None:
+    other = make_case(served, "curator")
+    other.answer(actor(served, "reader-c"), diagnosis="LIV-HCC")
+    client = browser("lead")
+    marked = {"case": [str(case.id), str(other.id)]}
+    assert "/reads/assign" in client.get("/worklist").text
+    asked = client.post("/reads/assign", data=marked)
+    assert asked.status_code == 200 and "Who reads these 2 cases" in asked.text
+    chosen = {"reader": [str(served.people[name].id) for name in ("reader-b", "reader-c")], "due": ""}
+    done = client.post("/reads/assign", data=marked | chosen).text
+    assert "3 readings assigned." in done and "reader-c has worked on this case" in done
+    assert client.post("/reads/assign", data={}).status_code == 422
+    with reading(served.node.engine) as session:
+        found = session.exec(select(Read).where(Read.case_id == other.id)).all()
+        assert [read.reader_id for read in found] == [served.people["reader-b"].id]
+
+
 def test_only_a_registrar_assigns_and_takes_back(served: Served, case: DeskCase) -> None:
     with pytest.raises(Denied):
         assign(served, case, "reader-b", by="reader-c")

@@ -69,7 +69,7 @@ def case_assign_reads(
 ) -> Response:
     try:
         with session.begin_nested():
-            made = reads.assign(session, actor, case_id, _ids(fields.many("reader")), _day(fields.get("due", "")))
+            made = reads.assign(session, actor, case_id, ids_of(fields.many("reader")), day_of(fields.get("due", "")))
     except AppError as refused:
         if refused.status in {403, 404}:
             raise
@@ -77,14 +77,14 @@ def case_assign_reads(
     return redirect(request, f"/cases/{case_id}/reads", "reads.assigned.done", len(made))
 
 
-def _ids(values: list[str]) -> list[UUID]:
+def ids_of(values: list[str]) -> list[UUID]:
     try:
         return [UUID(value) for value in values]
     except ValueError:
         raise Malformed("Choose who reads the case.") from None
 
 
-def _day(text: str) -> date | None:
+def day_of(text: str) -> date | None:
     try:
         return date.fromisoformat(text) if text else None
     except ValueError:

@@ -132,6 +132,7 @@ def _answer(
         "states": list(CaseState),
         "domains": request.app.state.settings.domains,
         "steps": [step for step, verb in bulk.RIGHTS.items() if actor.may(verb)],
+        "may_assign": actor.may(Verb.ASSIGN),
         "may_search": actor.may(Verb.FLAG),
         "may_see_pixels": actor.may(Verb.SEE_PIXELS),
         "exclude_words": EXCLUDE_WORDS,
