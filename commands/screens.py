@@ -51,6 +51,7 @@ SHOTS: Final = (
     Shot("case", "site", "curator", "/cases/{open}"),
     Shot("case-cine", "site", "curator", "/cases/{open}", ("j", "j", "j", "j")),
     Shot("case-mask", "site", "curator", "/cases/{open}", ("m",)),
+    Shot("contact-sheet", "site", "curator", "/cases/{open}/contact-sheet"),
     Shot("case-registered", "site", "curator", "/cases/{done}"),
     Shot("sheet", "site", "curator", "/cases/{open}/sheet"),
     Shot("schedule", "site", "it", "/schedule"),

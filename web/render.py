@@ -174,7 +174,8 @@ def _settings(request: Request) -> Settings:
 
 def _switch(request: Request, **choice: str) -> str:
     """The same page with another choice; relative, so that no address from outside is repeated."""
-    return "?" + urlencode({**request.query_params, **choice})
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in choice]
+    return "?" + urlencode([*kept, *choice.items()])
 
 
 def _remember(request: Request, response: Response) -> None:

@@ -10,7 +10,8 @@ const WIDE_PX = 880;
 
 /** Whether text in this picture can be read as it stands on the screen. */
 export function isReadable(picture) {
-  const width = picture.getBoundingClientRect().width;
+  const box = picture.getBoundingClientRect();
+  const width = Math.min(box.width, box.height * picture.naturalWidth / picture.naturalHeight); // the rest is empty
   return width >= WIDE_PX || width >= picture.naturalWidth * SCALE;
 }
 
