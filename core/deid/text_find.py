@@ -160,6 +160,8 @@ def _rises(chances: Plane, tallest: float) -> NDArray[np.bool_]:
     sure = chances.clip(1e-4, 1 - 1e-4)
     logits = np.rint(np.log(sure / (1 - sure)) * _LOGIT + 128).clip(0, 255).astype(np.uint8)
     side = round(1.1 * tallest) | 1
+    if min(logits.shape) < side // 2:  # no ground to be seen beside a line
+        return np.ones(logits.shape, np.bool_)
     ground = cv2.morphologyEx(logits, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
     return np.asarray(cv2.subtract(logits, ground) >= _RISES * _LOGIT, np.bool_)
 

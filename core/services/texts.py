@@ -19,6 +19,7 @@ from core.models.curation import ImageMask
 from core.models.sitecase import SiteImage
 from core.node import SiteNode
 from core.permissions import SYSTEM
+from core.services.facts import regions_of
 from core.services.readings import texts_of
 
 LEAVE: Final = "leave"
@@ -42,6 +43,8 @@ REASONS: Final[Mapping[str, str]] = {
     "unread": "text found: it could not be read",
 }
 
+_OWN: Final = frozenset(REASONS.values())  # rectangles that text added
+
 
 def candidate_picture(stream: BinaryIO, index: Index) -> Picture:
     """The frames of a written candidate."""
@@ -53,26 +56,36 @@ def reason(what: str) -> str:
     return REASONS.get(what, REASONS["unknown-words"])
 
 
-def look(
-    node: SiteNode, image: SiteImage, picture: Picture, regions: Sequence[Region], rects: Sequence[Rect]
-) -> list[Finding]:
+def look(node: SiteNode, image: SiteImage, picture: Picture, mask: ImageMask) -> list[Finding]:
     """What masked frames still show that may identify; each place once. Raises Refused for frames that do not decode."""
     texts = texts_of(node, image.id, picture)
     if not texts:
         return []
     needles = node.vault.needles(image.case_id, SYSTEM.name)
-    found = [_cut(one, rects) for one in judge(texts, needles, _kept(picture.format, regions))]
+    rects = [Rect(*rect) for rect in mask.rects]
+    ruled = [] if mask.is_drawn else [r for r, why in zip(rects, mask.reasons, strict=True) if why not in _OWN]
+    found = judge(texts, needles, _kept(picture.format, regions_of(image.facts)))
+    found = [_cut(one, rects, ruled) for one in found]
     return _once([one for one in found if one.kind != Kind.LABEL and not _is_covered(one, rects)])
 
 
-def _cut(finding: Finding, rects: Sequence[Rect]) -> Finding:
-    """Writing that the edge of a mask cuts through cannot be read, though a person may guess it: it is masked too."""
-    x0, y0, x1, y1 = finding.box
-    near = any(
+def _cut(finding: Finding, rects: Sequence[Rect], ruled: Sequence[Rect]) -> Finding:
+    """Writing that the edge of a mask cuts through cannot be read, though a person may guess it: it is masked too.
+
+    At the edge of a rule even what looks like a label is, for it may be what is left of a name."""
+    if finding.kind == Kind.QUESTION and _is_near(finding.box, rects):
+        return replace(finding, kind=Kind.IDENTIFIER)
+    if finding.kind == Kind.LABEL and _is_near(finding.box, ruled):
+        return replace(finding, kind=Kind.IDENTIFIER, what="cut")
+    return finding
+
+
+def _is_near(box: Sequence[int], rects: Sequence[Rect]) -> bool:
+    x0, y0, x1, y1 = box
+    return any(
         r.x - _EDGE < x1 and x0 < r.x + r.width + _EDGE and r.y - _EDGE < y1 and y0 < r.y + r.height + _EDGE
         for r in rects
     )
-    return replace(finding, kind=Kind.IDENTIFIER) if near and finding.kind == Kind.QUESTION else finding
 
 
 def _kept(fmt: PixelFormat, regions: Sequence[Region]) -> list[tuple[int, int, int, int]]:

@@ -99,6 +99,10 @@ def test_a_line_inside_the_soft_patch_that_speckle_makes_is_told_from_it() -> No
     assert 130 < x0 < 150 and 240 < x1 < 260 and 165 < y0 < 180 and 192 < y1 < 210
 
 
+def test_a_line_that_fills_all_of_a_narrow_strip_is_found() -> None:
+    assert len(list(regions(np.full((12, 200), 0.99, np.float32), 40))) == 1
+
+
 def test_boxes_are_joined_only_where_that_costs_nothing() -> None:
     assert joined([(0, 0, 100, 20), (50, 0, 150, 20), (0, 50, 10, 60)]) == [(0, 0, 150, 20), (0, 50, 10, 60)]
     assert len(joined([(0, 0, 100, 20), (90, 10, 110, 300)])) == 2
