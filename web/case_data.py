@@ -245,7 +245,7 @@ def _is_cyst(organ: vocabulary.Domain, code: str) -> bool | None:
     four = organ.four_class
     if four is None or _CYST not in {one.code for one in four.classes}:
         return None
-    said_of = organ.derive({organ.derivation.source: code})
+    said_of = organ.derive({organ.source: code})
     if said_of["four_class"] == _CYST:
         return True
     return None if said_of["malignancy"] in ("no_lesion", "undetermined") else False
