@@ -182,7 +182,8 @@ class HeartView:
         blood = in_cavity * (1 - below)
         level = level * (1 - blood) - 36 * blood
         level += 9 * band(away, 0.6, 0.8) * (1 - below)
-        leaflets = band(z, heart.valve_mm + 0.12 * (half - np.abs(x)), 0.9) * (1 - step(np.abs(x), half * 0.9, 2.0))
+        closed = np.asarray(heart.valve_mm + 0.12 * (half - np.abs(x)), dtype=np.float32)
+        leaflets = band(z, closed, 0.9) * (1 - step(np.abs(x), half * 0.9, 2.0))
         return np.asarray(np.maximum(level, -36) + 34 * leaflets, dtype=np.float32)
 
 

@@ -71,7 +71,7 @@ def opened(page: Page, case: Case, number: int) -> None:
 
 
 def shows(page: Page, frame: int) -> None:
-    page.wait_for_selector(f"#stage[data-frame='{frame}']", timeout=60_000)
+    page.wait_for_selector(f"#stage[data-frame='{frame}']", timeout=120_000)
 
 
 def go(page: Page, frame: int) -> None:
