@@ -20,6 +20,7 @@ from core.errors import Unavailable
 from ml.client import Sonobank
 from ml.connection import PullFailed
 from ml.phantom import PhantomInstance, PhantomStudy, demo_studies, to_bytes
+from ml.phantom_heart import heart_study
 
 PATIENCE: Final = 120.0
 STAGES: Final = (
@@ -91,11 +92,12 @@ class Journey:
         } | self._facts  # fmt: skip
 
     def leave_for_hands(self) -> list[str]:
-        """Two more studies flagged and pulled, for whoever opens the worklist; returns their cases."""
+        """Two more studies and a heart flagged and pulled, for whoever opens the worklist; returns their cases."""
         done, self._cases = self._cases, {}
         studies, self._studies = self._studies, []
         try:
-            self._studies = [self._with_site(0, study) for study in demo_studies(self._seed + 1)[:2]]
+            more = [*demo_studies(self._seed + 1)[:2], heart_study(self._seed)]
+            self._studies = [self._with_site(0, study) for study in more]
             self._fill_pacs()
             self._flag()
             self._retrieve()

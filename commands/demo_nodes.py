@@ -94,6 +94,7 @@ class Layout:
             "SONOBANK_KEYS_DIR": str(self.keys(name)),
             "SONOBANK_PORT": str(port),
             "SONOBANK_DEMO": "true",
+            "SONOBANK_DOMAINS": '["liver", "breast", "heart"]',
             "SONOBANK_LOG_LEVEL": "WARNING",
             "SONOBANK_POLL_SECONDS": "1",
         }

@@ -51,6 +51,12 @@ SHOTS: Final = (
     Shot("case", "site", "curator", "/cases/{open}"),
     Shot("case-cine", "site", "curator", "/cases/{open}", ("j", "j", "j", "j")),
     Shot("case-mask", "site", "curator", "/cases/{open}", ("m",)),
+    Shot("case-report", "site", "curator", "/cases/{done}/report"),
+    Shot("history", "site", "curator", "/cases/{done}/history"),
+    Shot("heart", "site", "curator", "/cases/{heart}", ("m", "m")),
+    Shot("my", "site", "curator", "/my"),
+    Shot("reads", "site", "admin", "/reads"),
+    Shot("agreement", "site", "admin", "/agreement"),
     Shot("contact-sheet", "site", "curator", "/cases/{open}/contact-sheet"),
     Shot("case-registered", "site", "curator", "/cases/{done}"),
     Shot("sheet", "site", "curator", "/cases/{open}/sheet"),
@@ -100,19 +106,21 @@ def _prepare(nodes: Running) -> dict[str, str]:
         summary = journey.run()
         if not summary["ok"]:
             raise Unavailable(f"the demo did not come through: {summary['error']}")
-        return places(nodes, journey.leave_for_hands()[0])
+        hands = journey.leave_for_hands()
+        return places(nodes, hands[0], hands[-1])
 
 
-def places(nodes: Running, open_case: str) -> dict[str, str]:
+def places(nodes: Running, open_case: str, heart_case: str) -> dict[str, str]:
     """What the addresses of SHOTS name, once the candidates of the open case are written."""
     with closing(_person(nodes, "site", "curator")) as curator, closing(_person(nodes, "central", "lead")) as lead:
         done = curator.call("GET", "/api/v1/cases", params={"state": "REGISTERED"})["cases"][0]["id"]
-        for image in curator.call("GET", f"/api/v1/cases/{open_case}")["images"]:
+        cases = [curator.call("GET", f"/api/v1/cases/{case}") for case in (open_case, heart_case)]
+        for image in (image for case in cases for image in case["images"]):
             while not curator.call("GET", f"/api/v1/images/{image['id']}/mask")["digest"]:
                 time.sleep(0.3)
         package = curator.call("GET", "/api/v1/packages", params={"case_id": done})[0]["id"]
         bank = lead.call("GET", "/api/v1/cases")[0]["id"]
-    return {"open": open_case, "done": done, "package": package, "bank": bank}
+    return {"open": open_case, "heart": heart_case, "done": done, "package": package, "bank": bank}
 
 
 def _person(nodes: Running, node: str, name: str) -> Person:

@@ -54,7 +54,8 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bank]:
         with Journey(layout, nodes.papers, SEED, CASES, say=lambda text: None) as journey:
             summary = journey.run()
             assert summary["ok"], f"{summary}\n{logs_of(nodes)}"
-            found = places(nodes, journey.leave_for_hands()[0])
+            hands = journey.leave_for_hands()
+            found = places(nodes, hands[0], hands[-1])
         yield Bank(nodes, dict(_people(nodes)), _research_ids(nodes), values_of_patients(), found)
 
 
