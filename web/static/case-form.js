@@ -176,7 +176,7 @@ async function send() {
     else if (refused?.status === undefined) throw refused;
   } finally {
     isSending = false;
-    if (isDirty && !isBehind) later();
+    if (isDirty && !isBehind) later(200);
   }
 }
 
@@ -228,7 +228,8 @@ function later(wait = WAIT_MS) {
   if (!isBehind) keepDraft("PUT", path, body(wrongOf(everything())));
 }
 
-function changed() {
+/** A choice is saved at once, so that each is a step of its own to undo; what is typed, after a pause. */
+function changed(event) {
   const now = JSON.stringify(everything());
   if (now === last) return;
   undo.push(last);
@@ -236,7 +237,7 @@ function changed() {
   last = now;
   isDirty = true;
   show();
-  later();
+  later(event?.type === "input" && event.target.matches("textarea, input:not([type=radio]):not([type=checkbox])") ? WAIT_MS : 0);
 }
 
 /** Back to how the form was before the last change that is not saved yet; false where there is none. */
