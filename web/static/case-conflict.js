@@ -37,16 +37,16 @@ async function settle(choice, { path, body: { version, theirs }, sent }) {
     if (choice === "mine") return adopt({ kind: "roi", roi: await save("PUT", path, { ...own, deleted: deleted ?? false, version }) });
     adopt({ kind: "roi", roi: theirs });
     if (choice !== "both") return null;
-    const drawn = { ...without(theirs), ...own, id: newId() };
+    const drawn = { ...(own.frame && !own.keyframes ? named(theirs) : whole(theirs)), ...own, id: newId() };
     return adopt({ kind: "roi", roi: await save("POST", `/cases/${data.caseId}/images/${theirs.imageId}/rois`, drawn) });
   } catch {
     return null; // a third version: its own conflict is asked about, anything else was said
   }
 }
 
-/** What a new ROI is sent with, from one that is told; a change may have left anything out. */
-const without = ({ kind, use, keyframes, outOfView, uncertain, margin, label, lesionId }) =>
-  ({ kind, use, keyframes, outOfView, uncertain, margin, label, lesionId });
+// What a new ROI is sent with, from one that is told: a change may have left anything out, and a box alone is its own shape.
+const named = ({ use, margin, label, lesionId }) => ({ use, margin, label, lesionId });
+const whole = ({ kind, keyframes, outOfView, uncertain, ...rest }) => ({ kind, keyframes, outOfView, uncertain, ...named(rest) });
 
 document.addEventListener("sonobank:conflict", (event) => {
   if (!event.detail.body?.theirs || !dialog) return;

@@ -153,7 +153,7 @@ async function send() {
     else if (answer?.status === undefined) throw answer;
   } finally {
     isSending = false;
-    if (isDirty && !isBehind) later();
+    if (isDirty && !isBehind) later(200);
   }
 }
 
@@ -210,7 +210,8 @@ function later(wait = WAIT_MS) {
   if (!isBehind) keepDraft("PUT", path, body(wrongOf(everything())));
 }
 
-function changed() {
+/** A choice is saved at once, so that each is a step of its own to undo; what is typed, after a pause. */
+function changed(event) {
   const now = snapshot();
   if (now === last) return;
   undo.push(last);
@@ -219,7 +220,7 @@ function changed() {
   refused = {};
   isDirty = true;
   show();
-  later();
+  later(event?.type === "input" && event.target.matches("textarea, input:not([type=radio]):not([type=checkbox])") ? WAIT_MS : 0);
 }
 
 /** Give fields their answers, as a person would. */
