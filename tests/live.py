@@ -42,9 +42,10 @@ class Live:
         while not self._server.started:
             time.sleep(0.01)
 
-    def down(self) -> None:
-        """Nobody answers; what is under way is cut off."""
-        self._server.force_exit = self._server.should_exit = True
+    def down(self, *, is_cut: bool = True) -> None:
+        """Nobody answers any more; what is under way is cut off, or ends first."""
+        self._server.force_exit = is_cut
+        self._server.should_exit = True
         self._thread.join(10)
 
     def person(self, name: str, *grants: Any) -> None:
@@ -68,7 +69,7 @@ def live(postgres: ScratchPostgres, role: str, **changes: object) -> Iterator[Li
         try:
             yield node
         finally:
-            node.down()
+            node.down(is_cut=False)
 
 
 @contextmanager

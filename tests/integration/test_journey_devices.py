@@ -121,7 +121,7 @@ def confirm_all(node: Live, cases: list[Case], browser: Browser) -> None:
     with visit(browser, node.url, "kaneko", lang="en") as page:
         page.goto("/worklist/next-mask")
         for case in cases:
-            page.wait_for_url(f"**/cases/{case.id}?mode=mask")
+            page.wait_for_url(f"**/cases/{case.id}?mode=mask**")
             for image in case.images():
                 current = page.locator("#thumbs [data-image][aria-current]")
                 expect(current).to_have_attribute("data-image", str(image.id))

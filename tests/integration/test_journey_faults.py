@@ -82,9 +82,13 @@ def opened(context: BrowserContext, case: Case, query: str = "") -> Page:
     return page
 
 
-def draw(page: Page, dx: int = -40, dy: int = -30) -> None:
+def stroke(page: Page, dx: int = -40, dy: int = -30) -> None:
     page.keyboard.press("Shift+R")
     drag(page, dx, dy)
+
+
+def draw(page: Page, dx: int = -40, dy: int = -30) -> None:
+    stroke(page, dx, dy)
     expect(page.locator("#shapes .shape:focus")).to_have_count(1)
 
 
@@ -186,7 +190,7 @@ def test_a_session_that_ends_in_mid_draw_leads_back_to_the_same_place(
         shows(page, 3)
         page.wait_for_url(f"**/cases/{case.id}?image={number}&frame=3")
         context.clear_cookies()
-        draw(page)
+        stroke(page)
         page.wait_for_url("**/sign-in?next=*", timeout=LATE)
         sign_in(page, "kaneko")
         page.wait_for_url(f"**/cases/{case.id}?image={number}&frame=3", timeout=LATE)
@@ -202,7 +206,7 @@ def test_what_is_kept_is_gone_for_the_next_person_and_at_sign_out(
     with desk(browser, ward[0], "kaneko") as context:
         page = opened(context, case)
         context.clear_cookies()
-        draw(page)
+        stroke(page)
         page.wait_for_url("**/sign-in?next=*", timeout=LATE)
         assert page.evaluate(KEPT) != []
         sign_in(page, "sato")

@@ -53,6 +53,12 @@ function put(question, value) {
   question.dispatchEvent(new Event("sonobank:put"));
 }
 
+function fill(values) {
+  for (const question of questions) put(question, values[question.dataset.field] ?? null);
+  last = JSON.stringify(everything());
+  show();
+}
+
 /** What the form says, all fields; those that do not apply are left out when it is sent. */
 const everything = () => Object.fromEntries(questions.map((question) => [question.dataset.field, answerOf(question)]));
 
@@ -237,33 +243,24 @@ function changed() {
 export function takeBackChange() {
   const before = undo.pop();
   if (before === undefined) return false;
-  const values = JSON.parse(before);
-  for (const question of questions) put(question, values[question.dataset.field] ?? null);
-  last = before;
+  fill(JSON.parse(before));
   isDirty = true;
-  show();
   later(200);
   return true;
 }
 
 /** Show the answers that the server has, as somebody else saved them or this person took them back. */
 function take({ version: newer, answers }) {
-  version = newer;
-  form.dataset.version = form.elements.version.value = String(newer);
-  for (const question of questions) put(question, answers[question.dataset.field]?.value ?? null);
-  last = JSON.stringify(everything());
-  undo.length = 0;
+  taken({ version: newer });
+  fill(Object.fromEntries(Object.entries(answers).map(([name, entry]) => [name, entry.value])));
   isBehind = false;
-  show();
 }
 
 /** Answers that an earlier page had not sent, and that somebody was before: both sides are shown. */
 function left(sent) {
-  for (const question of questions) put(question, sent.values[question.dataset.field] ?? null);
-  last = JSON.stringify(everything());
+  fill(sent.values);
   form.elements.version.value = String(sent.version);
   isDirty = true;
-  show();
   conflict();
 }
 

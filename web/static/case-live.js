@@ -1,6 +1,7 @@
 // Two people at one case: who else is here, and what they saved since this page was loaded, to be taken in with one button.
 "use strict";
 import { adopt } from "./case-adopt.js";
+import { imageShown } from "./case-place.js";
 import { idle } from "./case-save.js";
 import { data, make, t } from "./viewer-words.js";
 
@@ -8,7 +9,6 @@ const EVERY_MS = 15_000;
 const others = document.getElementById("case-others");
 const news = document.getElementById("case-news");
 let seen = data.newest ?? "00000000-0000-0000-0000-000000000000";
-let image = null;
 
 const ask = (path, options) => fetch(`/cases/${data.caseId}/${path}`, {
   credentials: "same-origin",
@@ -20,7 +20,7 @@ async function beat() {
   if (document.hidden) return;
   let told;
   try {
-    const answer = await ask("presence", { method: "POST", body: JSON.stringify({ seen, image }) });
+    const answer = await ask("presence", { method: "POST", body: JSON.stringify({ seen, image: imageShown() }) });
     if (!answer.ok) return;
     told = await answer.json();
   } catch {
@@ -59,7 +59,6 @@ async function take() {
   document.getElementById("stage").focus({ preventScroll: true });
 }
 
-document.addEventListener("sonobank:image", (event) => { image = event.detail.number; });
 document.addEventListener("visibilitychange", beat);
 if (others && data.isOpen) {
   setInterval(beat, EVERY_MS);

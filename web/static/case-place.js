@@ -18,6 +18,10 @@ function set(name, value, usual) {
   timer = setTimeout(write, PAUSE_MS); // a browser takes so many addresses a minute
 }
 
+/** The number of the image that the viewer shows. */
+export const imageShown = () => Number(new URLSearchParams(document.querySelector('#thumbs a[aria-current="true"]')?.search).get("image")) || null;
+
+if (imageShown()) set("image", imageShown()); // the viewer was there first
 document.addEventListener("sonobank:image", (event) => { set("image", event.detail.number); });
 document.addEventListener("sonobank:frame", (event) => { set("frame", event.detail.frame, 1); });
 document.addEventListener("sonobank:mode", (event) => { set("mode", event.detail.mode, "look"); });
