@@ -213,6 +213,7 @@ def test_usual_answers_are_kept_by_a_key_and_a_complete_case_is_registered_on_th
         page.wait_for_url(f"**/cases/{second.id}*")
         usual = page.locator("#f-examiner_class .usual")
         expect(usual).to_contain_text("Trainee")
+        expect(page.locator("#f-examiner_class .chip.offered")).to_have_text("Trainee")
         page.locator("#stage").focus()
         page.keyboard.press("e")
         expect(usual).to_be_hidden()

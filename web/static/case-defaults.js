@@ -1,6 +1,6 @@
 // A curator's usual answers: offered beside the questions that have none, taken or forgotten with one press.
 "use strict";
-import { answer } from "./case-form.js";
+import { answer, everything } from "./case-form.js";
 import { isEmpty } from "./case-rules.js";
 import { save } from "./case-save.js";
 
@@ -38,6 +38,7 @@ async function forget(question) {
 }
 
 form?.addEventListener("sonobank:shown", (event) => show(event.detail));
+if (offered.size) show(everything());
 form?.addEventListener("click", (event) => {
   const button = event.target.closest("[data-keep], [data-forget], [data-keep-all]");
   if (!button) return;

@@ -71,7 +71,7 @@ function fill(values) {
 }
 
 /** What the form says, all fields; those that do not apply are left out when it is sent. */
-const everything = () => Object.fromEntries(questions.map((question) => [question.dataset.field, answerOf(question)]));
+export const everything = () => Object.fromEntries(questions.map((question) => [question.dataset.field, answerOf(question)]));
 
 /** The same as text, to see what has changed; a number that cannot be read is none, but not nothing. */
 const snapshot = () => JSON.stringify(everything(), (_, value) => (Number.isNaN(value) ? "?" : value));
