@@ -16,7 +16,7 @@ from core.queries.adjudication import CASE, OTHER, Comparison, comparison
 from core.services import adjudication, reads
 from core.vocabulary import domain as vocabulary
 from web.deps import Fields, FormDep, SessionDep, may
-from web.outlines import outlines
+from web.overlaid import outlines
 from web.pages.case_form import answers_of, version_of
 from web.render import page, redirect
 
