@@ -81,9 +81,7 @@ class How(StrEnum):
 
 
 class Edit(SQLModel, table=True):
-    """One saved version of one object; the history that undo, diff and restore read.
-
-    `case_id` is None for what a blind reading saves: nobody who asks for the edits of the case may meet it."""
+    """One saved version of one object; the history that undo, diff and restore read."""
 
     __table_args__ = (
         UniqueConstraint("kind", "object_id", "version"),
@@ -91,7 +89,7 @@ class Edit(SQLModel, table=True):
         Index("ix_edit_by_at", "by", "at"),
     )
     id: UUID = Field(default_factory=uuid7, primary_key=True)
-    case_id: UUID | None = Field(default=None, foreign_key="site_case.id")
+    case_id: UUID = Field(foreign_key="site_case.id")
     kind: str = Field(max_length=16)
     object_id: UUID
     version: int

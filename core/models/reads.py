@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import Index, text
+from sqlalchemy import Index, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import TEXT
 from sqlmodel import Field, SQLModel
 
@@ -68,6 +68,20 @@ class ReadRoi(SQLModel, table=True):
     body: dict[str, Any] = Json(dict)
     deleted: bool = False
     version: int = 1
+
+
+class ReadEdit(SQLModel, table=True):
+    """One saved version of the form or an ROI of a reading; apart from the edits of its case, whose history others read."""
+
+    __tablename__ = "read_edit"
+    __table_args__ = (UniqueConstraint("kind", "object_id", "version"),)
+    id: UUID = Field(default_factory=uuid7, primary_key=True)
+    read_id: UUID = Field(foreign_key="case_read.id", index=True)
+    kind: str = Field(max_length=16)
+    object_id: UUID
+    version: int
+    body: dict[str, Any] = Json(dict)
+    at: datetime = Created()
 
 
 class ReviewComment(SQLModel, table=True):

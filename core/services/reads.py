@@ -12,7 +12,7 @@ from core.clock import now_utc
 from core.errors import Malformed, NotFound, Refused, WrongState
 from core.models.curation import Edit, Roi
 from core.models.people import User
-from core.models.reads import OPEN, READ_MOVES, Read, ReadRoi, ReadState
+from core.models.reads import OPEN, READ_MOVES, Read, ReadEdit, ReadRoi, ReadState
 from core.models.sitecase import SiteCase, SiteImage
 from core.node import SiteNode
 from core.permissions import Actor, Verb, check
@@ -108,6 +108,14 @@ def _writable(session: Session, actor: Actor, read_id: UUID) -> tuple[Read, Site
     return read, case
 
 
+def _keep(
+    session: Session, actor: Actor, read: Read, kind: str, object_id: UUID, version: int, body: dict[str, Any]
+) -> None:
+    """One saved version; the audit says that there is one, never what it holds."""
+    session.add(ReadEdit(read_id=read.id, kind=kind, object_id=object_id, version=version, body=body))
+    audit.record(session, actor, f"{kind}.save", object_id, version=version)
+
+
 def present_form(session: Session, read: Read, case: SiteCase) -> tuple[dict[str, Any], int]:
     """(entries, version): what this reader has saved, or what the tags alone would fill (version 0)."""
     return (read.values, read.version) if read.version else (curation.filled(session, case, {}), 0)
@@ -121,7 +129,7 @@ def save_form(session: Session, actor: Actor, read_id: UUID, values: Mapping[str
         raise curation.WrongAnswers(problems)
     read.version = curation.next_version(read.version, version)
     read.values = curation.filled(session, case, clean)
-    curation.keep_version(session, actor, None, ("read", read.id, read.version), read.values)
+    _keep(session, actor, read, "read", read.id, read.version, read.values)
     return read
 
 
@@ -139,7 +147,7 @@ def add_roi(session: Session, actor: Actor, read_id: UUID, image_id: UUID, given
     row = ReadRoi(id=given.id, read_id=read.id, image_id=image.id, body=_body(given))
     session.add(row)
     session.flush()
-    curation.keep_version(session, actor, None, ("read-roi", row.id, row.version), row.body)
+    _keep(session, actor, read, "read-roi", row.id, row.version, row.body)
     return queries.roi_of(row)
 
 
@@ -158,8 +166,7 @@ def change_roi(
     drawing.settle(image, case.domain, roi)
     row.body, row.deleted = _body(roi), roi.deleted
     session.add(row)
-    body = row.body | {"deleted": row.deleted}
-    curation.keep_version(session, actor, None, ("read-roi", row.id, row.version), body)
+    _keep(session, actor, read, "read-roi", row.id, row.version, row.body | {"deleted": row.deleted})
     return queries.roi_of(row)
 
 

@@ -21,7 +21,7 @@ from core.errors import Denied, NotFound, Refused, WrongState
 from core.models.audit import AuditEvent
 from core.models.curation import Edit, Form, Roi
 from core.models.people import Role
-from core.models.reads import Read, ReadRoi, ReadState
+from core.models.reads import Read, ReadEdit, ReadRoi, ReadState
 from core.models.sitecase import CaseState, SiteCase
 from core.permissions import Actor
 from core.queries import cases as case_queries
@@ -288,7 +288,7 @@ def test_a_reading_needs_a_diagnosis_and_then_stands(served: Served, case: DeskC
     with reading(served.node.engine) as session:
         read = session.get_one(Read, read_b)
         assert (read.state, read.values["diagnosis"]["value"], read.version) == (ReadState.SUBMITTED, "LIV-HEM", 2)
-        kept = session.exec(select(Edit).where(Edit.object_id == read_b)).all()
+        kept = session.exec(select(ReadEdit).where(ReadEdit.object_id == read_b)).all()
         assert sorted(edit.version for edit in kept) == [1, 2]
         events = session.exec(select(AuditEvent).where(AuditEvent.subject == str(read_b))).all()
         assert {event.verb for event in events} == {"read.assigned", "read.reading", "read.save", "read.submitted"}

@@ -16,9 +16,9 @@ from core.queries.adjudication import CASE, OTHER, Comparison, comparison
 from core.services import adjudication, reads
 from core.vocabulary import domain as vocabulary
 from web.deps import Fields, FormDep, SessionDep, may
+from web.overlaid import outlines
 from web.pages.case_form import answers_of, version_of
 from web.render import page, redirect
-from web.side_outlines import outlines
 
 router = APIRouter(include_in_schema=False)
 ROLES: Final = ("site",)

@@ -54,6 +54,20 @@ def upgrade() -> None:
     )
     op.create_index("ix_read_roi_read_id", "read_roi", ["read_id"])
     op.create_table(
+        "read_edit",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("read_id", sa.Uuid(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("object_id", sa.Uuid(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("body", postgresql.JSONB(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["read_id"], ["case_read.id"]),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("kind", "object_id", "version"),
+    )
+    op.create_index("ix_read_edit_read_id", "read_edit", ["read_id"])
+    op.create_table(
         "review_comment",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("case_id", sa.Uuid(), nullable=False),
@@ -103,5 +117,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index("ix_edit_by_at", "edit")
-    for table in ("reminder", "target", "case_wait", "review_comment", "read_roi", "case_read"):
+    for table in ("reminder", "target", "case_wait", "review_comment", "read_edit", "read_roi", "case_read"):
         op.drop_table(table)
