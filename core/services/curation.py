@@ -68,14 +68,12 @@ NEW: Final = By()
 def keep_version(
     session: Session,
     actor: Actor,
-    case_id: UUID | None,
+    case_id: UUID,
     name: tuple[str, UUID, int],
     body: dict[str, Any],
     by: By = NEW,
 ) -> None:
-    """One saved version of one object, for its history and the audit; `name` is (kind, id of the object, version).
-
-    Without a case for a blind reading."""
+    """One saved version of one object, for its history and the audit; `name` is (kind, id of the object, version)."""
     if actor.user_id is None:
         raise NotFound
     kind, object_id, version = name

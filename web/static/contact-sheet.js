@@ -114,6 +114,8 @@ class Tile {
     const question = this.find("[data-question]");
     question.hidden = !openTexts(image);
     if (!question.hidden) question.replaceChildren($("icon-warn").content.cloneNode(true), t("texts", { count: openTexts(image) }));
+    const closely = this.find("[data-closely]");
+    if (closely) closely.hidden = !isWaiting(image);
     this.find("[data-do=confirm]").hidden = !isWaiting(image) || !image.mayConfirm;
     this.find("[data-do=reject]").hidden = !image.mayCurate || isRejected(image);
     this.find("[data-do=keep]").hidden = !image.mayCurate || !isRejected(image);

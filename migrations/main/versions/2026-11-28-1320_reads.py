@@ -11,7 +11,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.alter_column("edit", "case_id", nullable=True)  # what a blind reading saves is no edit of the case
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.create_table(
         "case_read",
