@@ -93,10 +93,9 @@ def _may_be_words(text: Text) -> bool:
 def _is_cut(box: Box, kept_boxes: Sequence[Sequence[int]]) -> bool:
     """Whether a text that shows in what is kept touches or crosses its edge: it goes on under the mask, which is to cover
     it. The frame's own edges at 0 hide nothing."""
-    near = max(_TOUCH, (box[3] - box[1]) // 4)
     for x0, y0, x1, y1 in kept_boxes:
         is_shown = box[0] < x1 and x0 < box[2] and box[1] < y1 and y0 < box[3]
-        is_at_top, is_at_left = y0 > 0 and box[1] <= y0 + near, x0 > 0 and box[0] <= x0 + _TOUCH
+        is_at_top, is_at_left = y0 > 0 and box[1] <= y0 + _TOUCH, x0 > 0 and box[0] <= x0 + _TOUCH
         if is_shown and (is_at_top or is_at_left or box[3] >= y1 - _TOUCH):
             return True
     return False

@@ -62,9 +62,10 @@ def look(node: SiteNode, image: SiteImage, picture: Picture, mask: ImageMask) ->
     if not texts:
         return []
     needles = node.vault.needles(image.case_id, SYSTEM.name)
-    rects = [Rect(*rect) for rect in mask.rects]
-    ruled = [] if mask.is_drawn else [r for r, why in zip(rects, mask.reasons, strict=True) if why not in _OWN]
-    found = judge(texts, needles, _kept(picture.format, regions_of(image.facts)))
+    rects, regions = [Rect(*rect) for rect in mask.rects], regions_of(image.facts)
+    has_edges = not mask.is_drawn and not regions
+    ruled = [r for r, why in zip(rects, mask.reasons, strict=True) if has_edges and why not in _OWN]
+    found = judge(texts, needles, _kept(picture.format, regions))
     found = [_cut(one, rects, ruled) for one in found]
     return _once([one for one in found if one.kind != Kind.LABEL and not _is_covered(one, rects)])
 
@@ -72,7 +73,8 @@ def look(node: SiteNode, image: SiteImage, picture: Picture, mask: ImageMask) ->
 def _cut(finding: Finding, rects: Sequence[Rect], ruled: Sequence[Rect]) -> Finding:
     """Writing that the edge of a mask cuts through cannot be read, though a person may guess it: it is masked too.
 
-    At the edge of a rule even what looks like a label is, for it may be what is left of a name."""
+    At the edge of a rule even what looks like a label is, for it may be what is left of a name; where there are regions
+    it is their edges that count (`judge`)."""
     if finding.kind == Kind.QUESTION and _is_near(finding.box, rects):
         return replace(finding, kind=Kind.IDENTIFIER)
     if finding.kind == Kind.LABEL and _is_near(finding.box, ruled):
