@@ -1,7 +1,7 @@
 // Beats as [end diastole, end systole] frames, one of them null: marked, moved and taken over. Pure, tested in node.
 "use strict";
 
-const NEAR = 4; // a mark this near to one of its kind, with none of the other between, is the same one moved
+export const NEAR = 4; // a mark this near to one of its kind, with none of the other between, is the same one moved
 
 /** Marks in the order of their frames: [frame, 0 for end diastole or 1 for end systole]. */
 const marksOf = (beats) => beats.flatMap((beat) => beat.flatMap((frame, kind) => (frame === null ? [] : [[frame, kind]]))).sort((a, b) => a[0] - b[0]);

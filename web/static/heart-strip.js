@@ -1,5 +1,6 @@
 // The strip under the scrubber: the ECG as the file carries it, R waves, end diastole and end systole, and where the cine is.
 "use strict";
+import { NEAR } from "./heart-beats.js";
 import { heart, say } from "./heart-words.js";
 import { svg } from "./viewer-stage.js";
 
@@ -99,10 +100,10 @@ export class HeartStrip {
       .map((x) => svg("path", { class: "wave", d: `M${x} ${HIGH - 6}l3 6h-6z` }));
   }
 
-  /** What is proposed and not marked already. */
+  /** What is proposed where nothing of its kind is marked close by. */
   #proposed() {
-    const there = new Set(this.#mine.beats.flat());
-    return this.#mine.proposals.map((beat) => beat.map((frame) => (there.has(frame) ? null : frame)));
+    const isMarked = (frame, kind) => this.#mine.beats.some((beat) => beat[kind] !== null && Math.abs(beat[kind] - frame) <= NEAR);
+    return this.#mine.proposals.map((beat) => beat.map((frame, kind) => (frame === null || isMarked(frame, kind) ? null : frame)));
   }
 
   #flags(beats, how) {
