@@ -117,8 +117,8 @@ def _readings(session: Session, cases: Sequence[SiteCase]) -> dict[UUID, list[Re
     first: dict[UUID, datetime] = {}
     chosen = select(Read).where(col(Read.case_id).in_([case.id for case in cases]), col(Read.state).in_(HANDED_IN))
     for read in session.exec(chosen.order_by(col(Read.submitted_at))).all():
-        plain = {code: entry["value"] for code, entry in read.values.items()}
-        found[read.case_id].append(Reading(read.case_id, read.reader_id, plain, rois_of(session, read.id)))
+        said = _said(read.values)
+        found[read.case_id].append(Reading(read.case_id, read.reader_id, said, rois_of(session, read.id)))
         if read.submitted_at is not None:
             first.setdefault(read.case_id, read.submitted_at)
     for case_id, moment in first.items():
@@ -127,6 +127,11 @@ def _readings(session: Session, cases: Sequence[SiteCase]) -> dict[UUID, list[Re
         if curated is not None and curated.reader_id not in known:
             found[case_id].append(curated)
     return found
+
+
+def _said(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """What a person answered; that two readers leave what a tag says is no agreement of theirs."""
+    return {code: entry["value"] for code, entry in entries.items() if entry["source"] not in {"tag", "derived"}}
 
 
 def _as_curated(session: Session, case_id: UUID, moment: datetime) -> Reading | None:
@@ -140,7 +145,7 @@ def _as_curated(session: Session, case_id: UUID, moment: datetime) -> Reading | 
     edits = select(Edit).where(Edit.kind == "roi", col(Edit.object_id).in_(images), col(Edit.at) <= moment)
     newest = {edit.object_id: edit for edit in session.exec(edits.order_by(col(Edit.version)))}
     rois = tuple(_roi(edit, images[edit.object_id]) for edit in newest.values() if not edit.body.get("deleted"))
-    return Reading(case_id, form.by, {code: entry["value"] for code, entry in form.body.items()}, rois)
+    return Reading(case_id, form.by, _said(form.body), rois)
 
 
 def _roi(edit: Edit, image_id: UUID) -> Roi:
