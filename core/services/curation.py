@@ -63,6 +63,8 @@ class By:
 
 
 NEW: Final = By()
+# Sources of an answer that a person gave.
+BY_PEOPLE: Final = frozenset({"manual", "adjudicated"})
 
 
 def keep_version(
@@ -182,8 +184,7 @@ def _by_hand(values: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, 
 def kept_answers(session: Session, actor: Actor, case_id: UUID, fields: Collection[str]) -> dict[str, Any]:
     """{field: what a person answered} of these fields, as it is saved now."""
     entries, _ = present_form(session, queries.readable_case(session, actor, case_id))
-    by_people = ("manual", "adjudicated")
-    return {code: entry["value"] for code, entry in entries.items() if code in fields and entry["source"] in by_people}
+    return {code: entry["value"] for code, entry in entries.items() if code in fields and entry["source"] in BY_PEOPLE}
 
 
 def keep_settled(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

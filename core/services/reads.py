@@ -170,6 +170,11 @@ def change_roi(
     return queries.roi_of(row)
 
 
+def version_of_roi(session: Session, roi_id: UUID) -> int:
+    """The present version of an ROI of a reading, after a change of it was refused as old."""
+    return session.get_one(ReadRoi, roi_id).version
+
+
 def _body(roi: Roi) -> dict[str, Any]:
     body = curation.roi_body(roi)
     body.pop("deleted")

@@ -145,7 +145,7 @@ def _apply(session: Session, actor: Actor, case: SiteCase, edit: Edit, body: Map
     """The object of this edit with that body, as a new version."""
     if edit.kind == "form":
         entries = (body or {}).items()
-        manual = {code: entry["value"] for code, entry in entries if entry["source"] in ("manual", "adjudicated")}
+        manual = {code: entry["value"] for code, entry in entries if entry["source"] in curation.BY_PEOPLE}
         _, present = curation.present_form(session, case)
         curation.save_form(session, actor, case.id, manual, present, by)
     elif edit.kind == "pick":

@@ -77,10 +77,16 @@ def _reading(
 
 @router.put("/reads/{read_id}/form")
 def read_save_form(request: Request, read_id: UUID, body: FormSent, session: SessionDep, actor: Reader) -> Response:
+    read, _ = queries.own_read(session, actor, read_id)
+    kept = {code: read.values[code]["value"] for code in body.keep if code in read.values}
     try:
-        read = reads.save_form(session, actor, read_id, body.values, body.version)
+        read = reads.save_form(session, actor, read_id, body.values | kept, body.version)
     except curation.WrongAnswers as wrong:
         return JSONResponse({"problems": problems_of(request, wrong.problems)}, wrong.status)
+    except WrongState:
+        raise
+    except Conflict as conflict:  # nobody but this person writes here: another window of theirs was first
+        return JSONResponse({"version": read.version, "mine": True}, conflict.status)
     return JSONResponse({"version": read.version, "answers": read.values, "at": now_utc().isoformat()})
 
 
@@ -151,7 +157,12 @@ def read_add_roi(read_id: UUID, image_id: UUID, body: RoiSent, session: SessionD
 
 @router.put("/reads/{read_id}/rois/{roi_id}")
 def read_change_roi(read_id: UUID, roi_id: UUID, body: RoiChanged, session: SessionDep, actor: Reader) -> Response:
-    changed = reads.change_roi(session, actor, read_id, roi_id, body.change(), body.version)
+    try:
+        changed = reads.change_roi(session, actor, read_id, roi_id, body.change(), body.version)
+    except WrongState:
+        raise
+    except Conflict as conflict:
+        return JSONResponse({"version": reads.version_of_roi(session, roi_id), "mine": True}, conflict.status)
     return _roi(session, actor, read_id, changed)
 
 

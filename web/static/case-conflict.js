@@ -2,7 +2,7 @@
 "use strict";
 import { adopt } from "./case-adopt.js";
 import { save } from "./case-save.js";
-import { data, figure, labelOf, make, newId, t } from "./viewer-words.js";
+import { base, data, figure, labelOf, make, newId, t } from "./viewer-words.js";
 
 const dialog = document.getElementById("roi-conflict");
 const waiting = [];
@@ -38,7 +38,7 @@ async function settle(choice, { path, body: { version, theirs }, sent }) {
     adopt({ kind: "roi", roi: theirs });
     if (choice !== "both") return null;
     const drawn = { ...(own.frame && !own.keyframes ? named(theirs) : whole(theirs)), ...own, id: newId() };
-    return adopt({ kind: "roi", roi: await save("POST", `/cases/${data.caseId}/images/${theirs.imageId}/rois`, drawn) });
+    return adopt({ kind: "roi", roi: await save("POST", `${base}/images/${theirs.imageId}/rois`, drawn) });
   } catch {
     return null; // a third version: its own conflict is asked about, anything else was said
   }

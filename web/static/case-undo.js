@@ -23,7 +23,7 @@ function tell(words) {
 
 /** Take back ("undo") or do again ("redo") one step, after everything that is still on its way. */
 export async function step(which) {
-  if (!data.mayCurate || isBusy) return;
+  if (!data.mayCurate || data.isReading || isBusy) return;
   isBusy = true;
   try {
     dispatchEvent(new Event("sonobank:flush"));

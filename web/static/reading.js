@@ -1,21 +1,16 @@
 // Handing a reading in: first everything that is still on its way is saved, then the page asks the server.
 "use strict";
 
-const STEP_MS = 150;
-const MOST = 80;
+import { idle } from "./case-save.js";
+
 const form = document.getElementById("hand-in");
 const badge = document.getElementById("save-badge");
-const pause = () => new Promise((resolve) => setTimeout(resolve, STEP_MS));
 
 /** Whether nothing waits to be saved any more; what was refused or cannot be sent keeps the reading open. */
 async function isSaved() {
-  let quiet = 0;
-  for (let turn = 0; turn < MOST && quiet < 4; turn += 1) {
-    dispatchEvent(new Event("sonobank:idle")); // the form sends what was typed last
-    await pause();
-    quiet = badge.dataset.now === "saving" ? 0 : quiet + 1;
-  }
-  return quiet >= 4 && !["offline", "conflict", "refused"].includes(badge.dataset.now);
+  dispatchEvent(new Event("sonobank:flush")); // the form and the ROIs send what was changed last
+  await idle();
+  return !["offline", "conflict", "refused"].includes(badge.dataset.now);
 }
 
 form?.addEventListener("submit", async (event) => {
