@@ -160,7 +160,7 @@ def test_a_gap_is_one_key_away_and_a_wrong_number_says_so(site: Live, pacs: BadP
         expect(page.locator("#f-age_years .by-hand")).to_be_visible()
         page.locator("#f-age_years [data-back]").click()
         expect(page.locator("#f-age_years .by-hand")).to_be_hidden()
-        expect(page.locator("#save-badge")).to_contain_text("Saved")
+        expect(page.locator("#save-badge")).to_contain_text("Saved", timeout=20_000)
         assert refused == []
 
 
