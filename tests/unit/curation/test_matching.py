@@ -3,7 +3,7 @@
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.models.curation import Roi
@@ -72,6 +72,7 @@ def test_a_track_is_compared_where_either_was_placed_and_both_are_seen() -> None
     assert compared(image(), moving, box(0, 0, frame=20)) is None
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300)), max_size=5))
 def test_a_reader_agrees_with_themselves(places: list[tuple[int, int]]) -> None:
     rois = [box(x, y) for x, y in places]
