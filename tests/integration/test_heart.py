@@ -113,7 +113,11 @@ def test_contours_of_both_views_give_volumes_that_the_form_knows_as_theirs(
         for roi in contours_of(session, case.id).values():
             curation.change_roi(session, case.actor, roi.id, {"deleted": True}, roi.version)
     saved = client.put(form, json={"values": other, "version": 2}).json()
-    assert saved["values"]["lvef_percent"] == {"value": measured["lvef_percent"], "source": "derived", "tag": "contours"}
+    assert saved["values"]["lvef_percent"] == {
+        "value": measured["lvef_percent"],
+        "source": "derived",
+        "tag": "contours",
+    }
     assert client.get(volumes).json()["ejections"] == []
 
 
