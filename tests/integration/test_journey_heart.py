@@ -235,9 +235,10 @@ def test_m_mode_shows_the_wall_that_comes_and_goes(site: tuple[Live, Case], brow
         expect(page.locator("#heart-mmode svg")).to_have_attribute("aria-label", name)
         made = page.evaluate(_GREYS)
         assert made["width"] == FRAMES
-        # Down the middle of the ventricle the closed valve is brightest; it is deepest at end diastole.
+        # Down the middle the closed valve is the bright line between the dark ventricle and atrium, deepest at end diastole.
         columns = [made["greys"][frame :: made["width"]] for frame in range(FRAMES)]
-        valve = [max(range(len(column)), key=column.__getitem__) for column in columns]
+        rows = range(made["height"] // 2, made["height"] * 85 // 100)
+        valve = [max(rows, key=column.__getitem__) for column in columns]
         diastole, systole = truth.ends[0]
         depth_mm = [
             truth.mm_per_px * made["tall"] / made["height"] * row for row in (valve[diastole - 1], valve[systole - 1])
