@@ -19,6 +19,7 @@ Plane = NDArray[np.float32]
 
 _COARSE = 0.5  # of the size at which is looked closely
 _HINT = 0.04  # how sure the coarse look is of a pixel for a closer one
+_BLIND = 0.5  # a patch in which the coarse look is so sure hides the lines that stand in it
 _SPECK = 6  # pixels of the coarse look: fewer that touch are no hint
 _ACROSS, _DOWN = 32, 12  # pixels of the frame round what the coarse look saw: lines go on sideways
 _WORTH = 120_000  # pixels: a smaller area is looked at closely at once
@@ -104,7 +105,8 @@ def _boxes(chances: Plane, part: Box, scale: float) -> list[Box]:
 
 def _hints(chances: Plane, part: Box, scale: float) -> list[Box]:
     """The boxes of a part that are worth a closer look."""
-    seen = ((chances > _HINT) & _rises(chances, _TALLEST * scale)).astype(np.uint8)
+    is_line = (chances > _HINT) & _rises(chances, _TALLEST * scale)
+    seen = (is_line | (chances > _BLIND)).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(seen, connectivity=8)
     is_hint = stats[:, cv2.CC_STAT_AREA] >= _SPECK
     is_hint[0] = False

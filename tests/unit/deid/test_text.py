@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from core.deid.text import TextReader
-from core.deid.text_find import joined, regions
+from core.deid.text_find import _hints, joined, regions
 from core.deid.text_judge import Kind, judge
 from core.deid.text_line import TEXT_MEMORY, TEXT_SECONDS, covering
 from core.deid.text_match import Identifiers
@@ -101,6 +101,14 @@ def test_a_line_inside_the_soft_patch_that_speckle_makes_is_told_from_it() -> No
 
 def test_a_line_that_fills_all_of_a_narrow_strip_is_found() -> None:
     assert len(list(regions(np.full((12, 200), 0.99, np.float32), 40))) == 1
+
+
+def test_a_patch_that_would_hide_a_line_from_the_coarse_look_is_looked_at_closely() -> None:
+    y, x = np.mgrid[:300, :400].astype(np.float32)
+    soft = np.exp(-(((x - 200) / 90) ** 2 + ((y - 150) / 70) ** 2))
+    assert _hints(np.asarray(0.4 * soft, np.float32), (0, 0, 800, 600), 0.5) == []
+    ((x0, y0, x1, y1),) = _hints(np.asarray(0.9 * soft, np.float32), (0, 0, 800, 600), 0.5)
+    assert x0 < 300 and y0 < 240 and x1 > 500 and y1 > 360
 
 
 def test_boxes_are_joined_only_where_that_costs_nothing() -> None:
