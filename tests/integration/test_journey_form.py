@@ -215,7 +215,7 @@ def test_usual_answers_are_kept_by_a_key_and_a_complete_case_is_registered_on_th
         expect(usual).to_contain_text("Trainee")
         expect(page.locator("#f-examiner_class .chip.offered")).to_have_text("Trainee")
         page.locator("#stage").focus()
-        page.keyboard.press("e")
+        page.keyboard.press("Shift+N")
         expect(usual).to_be_hidden()
         eventually(page, lambda: answers(second).get("examiner_class") == "EX-TRAIN")
         page.keyboard.press("Control+Shift+Enter")

@@ -96,10 +96,10 @@ const PLAIN = {
   KeyP: () => pick(),
   KeyX: () => reject(false),
   KeyN: () => (nextGap(), true),
-  KeyE: () => keepAll(),
   KeyR: () => takeSize(),
 };
 const SHIFTED = {
+  KeyN: () => keepAll(),
   KeyX: () => reject(true),
   KeyJ: () => (go("next"), true),
   KeyK: () => (go("prev"), true),
