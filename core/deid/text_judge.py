@@ -12,7 +12,6 @@ from core.deid.text_words import Look, look
 _INSIDE: Final = 0.5
 _LONG: Final = 1.8  # times its height
 _LARGE: Final = 44  # pixels: letters so tall are read, speckle of that size is not
-_SMALL: Final = 10  # pixels with the room that a detector leaves: no letter is so low
 _TOUCH: Final = 3  # pixels
 _LOOKS: Final = {Look.DATE: "date", Look.TIME: "time", Look.PLACE: "institution", Look.NUMBER: "number"}
 
@@ -60,9 +59,9 @@ def judge(
 def _finding(text: Text, known: Identifiers, kept_boxes: Sequence[Sequence[int]] | None) -> Finding:
     is_inside = kept_boxes is None or any(_is_in(text.box, box) for box in kept_boxes)
     kind, what = _judged(text, known)
-    if kind is not Kind.IDENTIFIER and _is_cut(text.box, kept_boxes or ()):
+    if is_inside and kind is not Kind.IDENTIFIER and _is_cut(text.box, kept_boxes or ()):
         kind, what = Kind.IDENTIFIER, "cut"
-    elif not is_inside and kind is not Kind.IDENTIFIER and what != "mark":
+    if not is_inside and kind is not Kind.IDENTIFIER and what != "mark":
         kind = Kind.QUESTION if what == "unread" else Kind.IDENTIFIER
     return Finding(text.frame, text.box, kind, what)
 
@@ -85,18 +84,16 @@ def _judged(text: Text, known: Identifiers) -> tuple[Kind, str]:
 def _may_be_words(text: Text) -> bool:
     """Whether what could not be read is long enough for a name or a number; a blot, an arrow or a cross is not."""
     x0, y0, x1, y1 = text.box
-    if not text.words and not _SMALL <= y1 - y0 <= _LARGE:
+    if not text.words and y1 - y0 > _LARGE:
         return False
     return x1 - x0 >= _LONG * (y1 - y0) or sum(letter.isalnum() for letter in text.words) > 2
 
 
 def _is_cut(box: Box, kept_boxes: Sequence[Sequence[int]]) -> bool:
-    """Whether a text that shows in what is kept touches or crosses its edge: it goes on under the mask, which is to cover
-    it. The frame's own edges at 0 hide nothing."""
+    """Whether a text touches the edge of what is kept: it goes on under the mask, and the mask is to cover it."""
     for x0, y0, x1, y1 in kept_boxes:
-        is_shown = box[0] < x1 and x0 < box[2] and box[1] < y1 and y0 < box[3]
-        is_at_top, is_at_left = y0 > 0 and box[1] <= y0 + _TOUCH, x0 > 0 and box[0] <= x0 + _TOUCH
-        if is_shown and (is_at_top or is_at_left or box[3] >= y1 - _TOUCH):
+        edges = ((box[1], y0), (box[3], y1), (box[0], x0))  # the frame's own edges at 0 hide nothing
+        if _is_in(box, (x0, y0, x1, y1)) and any(edge > 0 and abs(end - edge) <= _TOUCH for end, edge in edges):
             return True
     return False
 

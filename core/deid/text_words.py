@@ -20,8 +20,6 @@ _NUMBER_RUN: Final = re.compile(r"\d(?:[\s-]?\d){5,}")
 _MEASURE: Final = re.compile(
     r"^[\W_]*(?:[a-z]{0,6}[\W_]*)?[<>~=+±x×:≤≥-]*\d{1,4}(?:[.,]\d{1,3})?[\W_]*(?:[a-z%°µ²³/]{1,6}\d?)?[\W_]*$"
 )
-_UNITS: Final = frozenset("mm cm ml hz khz mhz db bpm cm2 ms".split())
-_MEASURED: Final = re.compile(r"\d[.,]\d{1,2}\s*(?:mm|cm|ml|khz|mhz|hz|db|bpm|ms)")
 _STUB: Final = 3
 _NEARLY: Final = 6
 _HALVES: Final = 3  # least letters of a half where two words stand without a space
@@ -83,24 +81,10 @@ def is_label(words: str) -> bool:
     strange = [word for word in found if not _is_known(word)]
     if not strange:
         return True
-    if _MEASURED.search(text) and all(_is_slip(word) for word in strange):
-        return True
     # a unit or a setting that lost a letter: short, and beside a number and a word of the list
     has_number = any(word[0].isdigit() for word in found)
     has_word = any(len(word) > 1 and not word[0].isdigit() and _is_known(word) for word in found)
     return has_number and has_word and all(word.isascii() and len(word) <= _STUB for word in strange)
-
-
-def _is_slip(word: str) -> bool:
-    """Beside a number with its unit: two or three kanji with one misread, or a unit with a letter too many."""
-    if word.isascii():
-        return 2 < len(word) <= _STUB and (word[:-1] in _UNITS or word[1:] in _UNITS)
-    return 1 < len(word) <= _STUB and any(_differ(word, other) == 1 for other in _list("us_words.txt"))
-
-
-def _differ(one: str, two: str) -> int:
-    """Letters that are not the same, for words of one length; -1 for others."""
-    return sum(a != b for a, b in zip(one, two, strict=True)) if len(one) == len(two) else -1
 
 
 def _is_known_measure(text: str) -> bool:

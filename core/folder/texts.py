@@ -9,7 +9,7 @@ from typing import BinaryIO, Final
 from core.deid.candidate import Index, frame_bytes
 from core.deid.masks import Rect
 from core.deid.text_judge import Finding, Kind, judge
-from core.deid.text_line import TEXT_MEMORY, TEXT_SECONDS, covering
+from core.deid.text_line import TEXT_MEMORY, TEXT_SECONDS
 from core.deid.text_match import Identifiers
 from core.deid.text_search import Picture, find_texts
 from core.dicom.facts import InstanceIdentity
@@ -17,6 +17,7 @@ from core.sandbox import Sandbox
 
 _ROOM: Final = 1 << 30  # bytes of the machine for each reader, which takes about half of it
 _TOUCH: Final = 4  # pixels
+_GROW: Final = 3  # pixels round a line: letters reach a little further than a detector says
 _Box = tuple[int, int, int, int]
 
 
@@ -35,7 +36,8 @@ class Seen:
     def rects(self) -> tuple[Rect, ...]:
         """The boxes of all of them, once each, with a little room."""
         boxes = dict.fromkeys(one.box for one in (*self.identifiers, *self.questions))
-        return tuple(Rect(x0, y0, x1 - x0, y1 - y0) for x0, y0, x1, y1 in map(covering, boxes))
+        grown = [(max(x0 - _GROW, 0), max(y0 - _GROW, 0), x1 + _GROW, y1 + _GROW) for x0, y0, x1, y1 in boxes]
+        return tuple(Rect(x0, y0, x1 - x0, y1 - y0) for x0, y0, x1, y1 in grown)
 
 
 @contextmanager

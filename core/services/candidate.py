@@ -30,7 +30,9 @@ def write(node: SiteNode, image: SiteImage, mask: ImageMask) -> tuple[Index, lis
     for _ in range(_ROUNDS):
         index = _written(node, image, mask)
         with node.staging.open(image.id, kind_of(mask.revision)) as stream:
-            found = texts.look(node, image, texts.candidate_picture(stream, index), mask)
+            rects = [Rect(*rect) for rect in mask.rects]
+            picture = texts.candidate_picture(stream, index)
+            found = texts.look(node, image, picture, regions_of(image.facts), rects)
         more = texts.to_mask(mask, found, image.columns, image.rows) if not mask.is_drawn else []
         if not more:
             break

@@ -10,6 +10,7 @@ from core.clock import now_utc
 from core.db import reading, transaction
 from core.deid import headers, verify
 from core.deid.candidate import Index
+from core.deid.masks import Rect
 from core.deid.pseudonyms import Pseudonyms
 from core.deid.release import build_file
 from core.deid.report import header_report
@@ -25,6 +26,7 @@ from core.permissions import SYSTEM
 from core.queries import cases as queries
 from core.services import cases, masks, packages, texts
 from core.services.candidate import kind_of
+from core.services.facts import regions_of
 from core.services.registering import picked_images
 from core.store import sha256_of
 from core.vault import Link, SealedReader
@@ -155,7 +157,7 @@ def _check_text(node: SiteNode, image_id: UUID, mask: ImageMask, written: Sealed
     with reading(node.engine) as session:
         image = session.get_one(SiteImage, image_id)
     frames = Picture(part10.pixel, lambda n: frame_bytes(written, part10, n - 1), palette_of(part10.dataset))
-    found = texts.look(node, image, frames, mask)
+    found = texts.look(node, image, frames, regions_of(image.facts), [Rect(*rect) for rect in mask.rects])
     if texts.not_left(mask, found):
         raise TextRemains(
             "Text that nobody has answered for is visible in a picture; look at the image again.", image_id

@@ -11,7 +11,6 @@ from typing import Any, BinaryIO, Final
 from core.deid.candidate import Index, frame_bytes
 from core.deid.masks import MOST_RECTS, Rect, kept_regions
 from core.deid.text_judge import Finding, Kind, judge
-from core.deid.text_line import covering
 from core.deid.text_search import Picture
 from core.dicom.pixel_format import PixelFormat
 from core.dicom.ultrasound import Region
@@ -19,10 +18,10 @@ from core.models.curation import ImageMask
 from core.models.sitecase import SiteImage
 from core.node import SiteNode
 from core.permissions import SYSTEM
-from core.services.facts import regions_of
 from core.services.readings import texts_of
 
 LEAVE: Final = "leave"
+_ROOM: Final = 3  # pixels round a line: letters reach a little further than a detector says
 _EDGE: Final = 3
 _SAME: Final = 0.5  # of their union: two boxes over one text
 REASONS: Final[Mapping[str, str]] = {
@@ -43,8 +42,6 @@ REASONS: Final[Mapping[str, str]] = {
     "unread": "text found: it could not be read",
 }
 
-_OWN: Final = frozenset(REASONS.values())  # rectangles that text added
-
 
 def candidate_picture(stream: BinaryIO, index: Index) -> Picture:
     """The frames of a written candidate."""
@@ -56,38 +53,26 @@ def reason(what: str) -> str:
     return REASONS.get(what, REASONS["unknown-words"])
 
 
-def look(node: SiteNode, image: SiteImage, picture: Picture, mask: ImageMask) -> list[Finding]:
+def look(
+    node: SiteNode, image: SiteImage, picture: Picture, regions: Sequence[Region], rects: Sequence[Rect]
+) -> list[Finding]:
     """What masked frames still show that may identify; each place once. Raises Refused for frames that do not decode."""
     texts = texts_of(node, image.id, picture)
     if not texts:
         return []
     needles = node.vault.needles(image.case_id, SYSTEM.name)
-    rects, regions = [Rect(*rect) for rect in mask.rects], regions_of(image.facts)
-    has_edges = not mask.is_drawn and not regions
-    ruled = [r for r, why in zip(rects, mask.reasons, strict=True) if has_edges and why not in _OWN]
-    found = judge(texts, needles, _kept(picture.format, regions))
-    found = [_cut(one, rects, ruled) for one in found]
+    found = [_cut(one, rects) for one in judge(texts, needles, _kept(picture.format, regions))]
     return _once([one for one in found if one.kind != Kind.LABEL and not _is_covered(one, rects)])
 
 
-def _cut(finding: Finding, rects: Sequence[Rect], ruled: Sequence[Rect]) -> Finding:
-    """Writing that the edge of a mask cuts through cannot be read, though a person may guess it: it is masked too.
-
-    At the edge of a rule even what looks like a label is, for it may be what is left of a name; where there are regions
-    it is their edges that count (`judge`)."""
-    if finding.kind == Kind.QUESTION and _is_near(finding.box, rects):
-        return replace(finding, kind=Kind.IDENTIFIER)
-    if finding.kind == Kind.LABEL and _is_near(finding.box, ruled):
-        return replace(finding, kind=Kind.IDENTIFIER, what="cut")
-    return finding
-
-
-def _is_near(box: Sequence[int], rects: Sequence[Rect]) -> bool:
-    x0, y0, x1, y1 = box
-    return any(
+def _cut(finding: Finding, rects: Sequence[Rect]) -> Finding:
+    """Writing that the edge of a mask cuts through cannot be read, though a person may guess it: it is masked too."""
+    x0, y0, x1, y1 = finding.box
+    near = any(
         r.x - _EDGE < x1 and x0 < r.x + r.width + _EDGE and r.y - _EDGE < y1 and y0 < r.y + r.height + _EDGE
         for r in rects
     )
+    return replace(finding, kind=Kind.IDENTIFIER) if near and finding.kind == Kind.QUESTION else finding
 
 
 def _kept(fmt: PixelFormat, regions: Sequence[Region]) -> list[tuple[int, int, int, int]]:
@@ -123,8 +108,8 @@ def _overlap(one: Sequence[float], two: Sequence[float]) -> float:
 
 def rect_of(box: Sequence[int], columns: int, rows: int) -> Rect:
     """A rectangle that covers a line of text, inside the image."""
-    x0, y0, x1, y1 = covering(box)
-    x1, y1 = min(x1, columns), min(y1, rows)
+    x0, y0 = max(int(box[0]) - _ROOM, 0), max(int(box[1]) - _ROOM, 0)
+    x1, y1 = min(int(box[2]) + _ROOM, columns), min(int(box[3]) + _ROOM, rows)
     return Rect(x0, y0, x1 - x0, y1 - y0)
 
 

@@ -8,11 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from core.deid.text import TextReader
-from core.deid.text_find import _hints, joined, regions
-from core.deid.text_judge import Kind, judge
-from core.deid.text_line import TEXT_MEMORY, TEXT_SECONDS, covering
-from core.deid.text_match import Identifiers
+from core.deid.text import TextReader, _regions
+from core.deid.text_line import TEXT_MEMORY, TEXT_SECONDS
 from core.dicom.pixel_format import PixelFormat
 from core.sandbox import Sandbox
 from ml.phantom_screens import font
@@ -84,72 +81,10 @@ def test_the_slanting_side_of_a_sector_is_no_line_but_writing_on_it_is() -> None
     chances = np.zeros((200, 300), np.float32)
     for row in range(200):
         chances[row, row : row + 12] = 0.55
-    assert list(regions(chances, 40)) == []
+    assert list(_regions(chances, 40)) == []
     chances[100:114, 110:190] = 0.95
-    ((x0, y0, x1, y1),) = regions(chances, 40)
+    ((x0, y0, x1, y1),) = _regions(chances, 40)
     assert x0 < 110 and x1 > 190 and y0 < 100 and 114 < y1 < 140
-
-
-def test_a_line_inside_the_soft_patch_that_speckle_makes_is_told_from_it() -> None:
-    y, x = np.mgrid[:300, :400].astype(np.float32)
-    chances = 0.9 * np.exp(-(((x - 200) / 90) ** 2 + ((y - 150) / 70) ** 2))
-    assert list(regions(chances, 40)) == []
-    chances[180:192, 150:240] = 0.995
-    ((x0, y0, x1, y1),) = regions(chances, 40)
-    assert 130 < x0 < 150 and 240 < x1 < 260 and 165 < y0 < 180 and 192 < y1 < 210
-
-
-def test_a_line_that_fills_all_of_a_narrow_strip_is_found() -> None:
-    assert len(list(regions(np.full((12, 200), 0.99, np.float32), 40))) == 1
-
-
-def test_a_patch_that_would_hide_a_line_from_the_coarse_look_is_looked_at_closely() -> None:
-    y, x = np.mgrid[:300, :400].astype(np.float32)
-    soft = np.exp(-(((x - 200) / 90) ** 2 + ((y - 150) / 70) ** 2))
-    assert _hints(np.asarray(0.4 * soft, np.float32), (0, 0, 800, 600), 0.5) == []
-    ((x0, y0, x1, y1),) = _hints(np.asarray(0.9 * soft, np.float32), (0, 0, 800, 600), 0.5)
-    assert x0 < 300 and y0 < 240 and x1 > 500 and y1 > 360
-
-
-def test_boxes_are_joined_only_where_that_costs_nothing() -> None:
-    assert joined([(0, 0, 100, 20), (50, 0, 150, 20), (0, 50, 10, 60)]) == [(0, 0, 150, 20), (0, 50, 10, 60)]
-    assert len(joined([(0, 0, 100, 20), (90, 10, 110, 300)])) == 2
-
-
-def phantom(words: str, size: int, colour: int, x: int, y: int, paper: int = 0) -> Picture:
-    """A console's screen, 640 x 480: a sector of speckle under a banner, with one line."""
-    rng = np.random.default_rng(3)
-    grain = rng.rayleigh(1, (480, 640)).astype(np.float32)
-    y_, x_ = np.mgrid[:480, :640]
-    inside = (np.abs(x_ - 320) < 40 + 0.6 * y_) & (y_ > 60)
-    grey = np.where(inside, 70 + 28 * np.log(grain + 0.01), 0).clip(0, 255).astype(np.uint8)
-    grey[:40] = paper
-    image = Image.fromarray(np.repeat(grey[:, :, None], 3, axis=2))
-    ImageDraw.Draw(image).text((x, y), words, fill=(colour, colour, colour), font=font(size))
-    return np.asarray(image, np.uint8)
-
-
-@pytest.mark.parametrize(
-    ("words", "size", "colour", "x", "y", "paper"),
-    [
-        ("HAYASHI TETSUYA", 11, 250, 280, 300, 0),
-        ("ささきかずお", 12, 250, 300, 340, 0),
-        ("SATO SHIZUE", 11, 95, 12, 6, 45),
-        ("1939/04/24", 11, 90, 250, 3, 40),
-    ],
-    ids=["latin over speckle", "kana over speckle", "faint on a banner", "faint at the very top"],
-)
-def test_small_and_faint_lines_on_a_screen_are_found(
-    reader: TextReader, words: str, size: int, colour: int, x: int, y: int, paper: int
-) -> None:
-    texts = reader.read(phantom(words, size, colour, x, y, paper))
-    found = judge(texts, Identifiers([words.replace("/", "")]))
-    masks = [covering(one.box) for one in found if one.kind is Kind.IDENTIFIER]
-    left, top, right, bottom = (int(edge) for edge in font(size).getbbox(words))
-    hidden = np.zeros((480, 640), np.bool_)
-    for x0, y0, x1, y1 in masks:
-        hidden[y0:y1, x0:x1] = True
-    assert hidden[y + top : y + bottom, x + left : x + right].mean() > 0.9 and hidden.mean() < 0.03
 
 
 def test_frames_are_read_in_the_sandbox(sandbox: Sandbox) -> None:
