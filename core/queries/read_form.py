@@ -33,6 +33,7 @@ def read_form(session: Session, page: ReadPage, actor: Actor) -> dict[str, Any]:
         "derived": {code: words_of(organ, code, value) for code, value in organ.derive(plain).items()},
         "quick": quick_of(organ),
         "may_edit": may_write(page, actor),
+        "offered": 0,  # what a person usually answers must not lead a blind reading
         "long": LONG,
         "roi_size": None,
     }

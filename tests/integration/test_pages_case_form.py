@@ -160,7 +160,7 @@ def test_a_save_whose_answer_was_lost_is_no_conflict_but_another_answer_is(desk:
         again = browser.put(f"/cases/{case.id}/form", body)
         assert (again.status_code, again.json()["version"]) == (200, 1)
         other = browser.put(f"/cases/{case.id}/form", {"values": {"diagnosis": "LIV-HEM"}, "version": 0})
-        assert (other.status_code, other.json()) == (409, {"version": 1})
+        assert (other.status_code, other.json()) == (409, {"version": 1, "mine": True})
 
 
 def test_a_wrong_answer_is_named_in_the_persons_language_and_nothing_is_saved(desk: Desk) -> None:

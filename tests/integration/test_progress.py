@@ -230,7 +230,17 @@ def test_a_day_is_what_was_done_since_midnight(served: Served) -> None:
             [(-60, one), (-59, one), (-57, one), (-20, two), (-19, two), (-16 * 60, two)]
         ):
             moment = now + timedelta(minutes=minutes)
-            session.add(Edit(kind="pick", object_id=case.images[0], version=n + 1, body={}, by=me.user_id, at=moment))
+            session.add(
+                Edit(
+                    case_id=case.id,
+                    kind="pick",
+                    object_id=case.images[0],
+                    version=n + 1,
+                    body={},
+                    by=me.user_id,
+                    at=moment,
+                )
+            )
         for case, minutes in ((one, -56), (two, -18)):
             at = now + timedelta(minutes=minutes)
             session.add(

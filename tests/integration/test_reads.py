@@ -215,6 +215,7 @@ def test_who_worked_on_a_case_cannot_read_it_blind(served: Served, case: DeskCas
     with transaction(served.node.engine, "test.edit") as session:
         session.add(
             Edit(
+                case_id=case.id,
                 kind="pick",
                 object_id=case.images[0],
                 version=90,

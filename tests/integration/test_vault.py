@@ -79,7 +79,9 @@ def bank(server: ScratchServer, database: str, tmp_path: Path) -> Iterator[Bank]
     engine = make_engine(vault_url)
     yield Bank(server, database, vault_url, engine, tmp_path, create_keys(tmp_path / "keys"))
     with engine.begin() as connection:
-        connection.execute(text("TRUNCATE vault.patient, vault.case_identity, vault.instance_identity, vault.opt_out"))
+        connection.execute(
+            text("TRUNCATE vault.patient, vault.case_identity, vault.instance_identity, vault.opt_out, vault.remark")
+        )
     engine.dispose()
 
 
