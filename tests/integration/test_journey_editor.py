@@ -401,6 +401,8 @@ def test_proposals_are_taken_mended_and_refused_by_key(site: tuple[Live, Hospita
         proposing(page, answers)
         hand = opened(page, case)
         dashed = page.locator("#shapes .dashed")
+        expect(dashed).to_have_count(0)
+        hand.press("u")
         expect(dashed).to_have_count(3)
         expect(page.locator("#roi-list li")).to_have_count(0)
         assert violations(page) == []

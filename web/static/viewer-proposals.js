@@ -10,27 +10,27 @@ const DONE = new Set(["ACCEPTED", "EDITED", "REJECTED"]);
 export class Proposals {
   #image = null;
   #known = new Map();
-  #isAbsent = false;
 
   /** `viewer` has rois, shapes, mode, frame, go(frame) and say(words, tone). */
   constructor(viewer) {
     this.viewer = viewer;
   }
 
-  /** What is proposed for this image, asked for once; a site without a model (`data.proposes`) says nothing and is not asked. */
-  async take(image) {
+  take(image) {
     this.#image = image;
-    if (!data.proposes || this.#isAbsent || this.#known.has(image.id) || !data.mayCurate || !data.maySeePixels) return;
-    if (!image.mask?.digest) return; // its candidate is not written: asked again when it is
+  }
+
+  /** What is proposed for this image, asked for once, when a person wants it: nobody has to clear what they did not ask for. */
+  async #ask(image) {
+    if (!data.proposes || this.#known.has(image.id) || !data.mayCurate || !data.maySeePixels || !image.mask?.digest) return;
     this.#known.set(image.id, []);
     try {
       const answer = await fetch(this.#path(image), { method: "POST", credentials: "same-origin", headers: { Accept: "application/json" } });
-      if (answer.status === 404) this.#isAbsent = true;
-      if (!answer.ok) { if (answer.status === 409) this.#known.delete(image.id); return; }
+      if (!answer.ok) throw { status: answer.status };
       const { proposals, model } = await answer.json();
       this.#known.set(image.id, proposals.filter(({ state }) => !DONE.has(String(state).toUpperCase())).map((one) => ({ ...one, model })));
     } catch {
-      this.#known.delete(image.id); // The network is away: the next visit asks again.
+      this.#known.delete(image.id); // The network is away, or the candidate changed: it can be asked for again.
       return;
     }
     if (image === this.#image && this.#open.length && this.viewer.mode === "look") this.viewer.rois.show();
@@ -74,6 +74,7 @@ export class Proposals {
 
   /** To the next frame with an open proposal, which is chosen then. */
   async next() {
+    await this.#ask(this.#image);
     const { frame } = this.viewer;
     const later = this.#open.filter((one) => one.frame > frame);
     const one = later.toSorted((a, b) => a.frame - b.frame)[0] ?? this.#open[0];
