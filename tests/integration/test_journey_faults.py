@@ -189,6 +189,7 @@ def test_a_session_that_ends_in_mid_draw_leads_back_to_the_same_place(
         page.keyboard.press("f")
         shows(page, 3)
         page.wait_for_url(f"**/cases/{case.id}?image={number}&frame=3")
+        page.wait_for_timeout(2000)  # what the page asks by itself, such as which frames were shown, is answered
         context.clear_cookies()
         stroke(page)
         page.wait_for_url("**/sign-in?next=*", timeout=LATE)
@@ -205,6 +206,7 @@ def test_what_is_kept_is_gone_for_the_next_person_and_at_sign_out(
 ) -> None:
     with desk(browser, ward[0], "kaneko") as context:
         page = opened(context, case)
+        page.wait_for_timeout(2000)  # what the page asks by itself, such as which frames were shown, is answered
         context.clear_cookies()
         stroke(page)
         page.wait_for_url("**/sign-in?next=*", timeout=LATE)

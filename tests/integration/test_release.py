@@ -219,7 +219,7 @@ def test_an_roi_lies_inside_the_image_and_not_under_a_mask(place: Place) -> None
     case = place.case()
     image = case.images()[0]
     for box in ((image.columns - 5, 100, 10, 10), (100, image.rows - 5, 10, 10), (-1, 0, 10, 10), (5, 5, 0, 10)):
-        with pytest.raises(Malformed, match="inside the (image|picture)|less than one pixel"):
+        with pytest.raises(Malformed, match=r"inside the (image|picture)|less than one pixel"):
             case.draw_box(image, 1, *box)
     with pytest.raises(Malformed, match="frames 1 to 1"):
         case.draw_box(image, 2, 100, 100, 10, 10)
