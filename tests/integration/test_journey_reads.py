@@ -48,7 +48,7 @@ def actor(node: Live, name: str) -> Actor:
 
 
 def draw(page: Page) -> None:
-    page.locator("[data-tool-of=draw]").click()
+    page.locator("[data-tool-of=rectangle]").click()
     place = page.locator("#stage").bounding_box()
     assert place
     x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
@@ -87,7 +87,7 @@ def read_in_the_browser(node: Live, browser: Browser) -> None:
         assert violations(page) == []
         page.get_by_role("link", name="Read Case").click()
         page.wait_for_selector("#stage[data-frame='1']")
-        expect(page.locator("#boxes .box")).to_have_count(0)  # nothing of what others drew
+        expect(page.locator("#shapes .shape")).to_have_count(0)  # nothing of what others drew
         assert violations(page) == []
         draw(page)
         expect(page.locator("#roi-list li")).to_have_count(1)

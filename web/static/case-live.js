@@ -19,14 +19,15 @@ const ask = (path, options) => fetch(`/cases/${data.caseId}/${path}`, {
 async function beat() {
   if (document.hidden) return;
   let told;
+  const since = seen;
   try {
-    const answer = await ask("presence", { method: "POST", body: JSON.stringify({ seen, image: imageShown() }) });
+    const answer = await ask("presence", { method: "POST", body: JSON.stringify({ seen: since, image: imageShown() }) });
     if (!answer.ok) return;
     told = await answer.json();
   } catch {
     return; // the network is away: the saving says so
   }
-  show(told);
+  if (since === seen) show(told); // else it was taken in meanwhile
 }
 
 function show({ others: people, changes }) {
