@@ -146,11 +146,11 @@ def flag(page: Page, study: PhantomStudy) -> Flagged:
 def open_from_worklist(page: Page, flagged: Flagged) -> None:
     """It waits there until everything is pulled."""
     page.click("nav a[href='/worklist']")
-    row = page.locator("table.list tbody tr", has=page.locator(f"a[href='{flagged.path}']"))
+    row = page.locator("table.list tbody tr", has=page.locator(f"a[href^='{flagged.path}']"))
     expect(row).to_have_count(1)
     eventually(page, lambda: "キュレーション待ち" in row.inner_text(), "the study was not pulled")
     expect(row.locator("td").nth(4)).to_have_text(f"{STILLS + 1} / {STILLS + FRAMES}")
-    row.locator(f"a[href='{flagged.path}']").click()
+    row.locator(f"a[href^='{flagged.path}']").click()
     expect(page.locator("#thumbs [data-image]")).to_have_count(STILLS + 1)
 
 
