@@ -8,8 +8,12 @@ const badge = document.getElementById("save-badge");
 
 /** Whether nothing waits to be saved any more; what was refused or cannot be sent keeps the reading open. */
 async function isSaved() {
-  dispatchEvent(new Event("sonobank:flush")); // the form and the ROIs send what was changed last
-  await idle();
+  // The form and the ROIs send what was changed last; what was typed while a save was on its way goes with the next turn.
+  for (let turn = 0; turn < 3; turn += 1) {
+    dispatchEvent(new Event("sonobank:flush"));
+    await idle();
+    await new Promise((resolve) => { setTimeout(resolve, 60); });
+  }
   return !["offline", "conflict", "refused"].includes(badge.dataset.now);
 }
 
