@@ -51,7 +51,7 @@ export class Thumbs {
     place.dataset.shown = image.mask.digest;
     const mark = image.mask.digest.slice(0, 12);
     this.#waiting.push([place, `${place.dataset.src}?${mark}`]);
-    if (image.frames > 1) this.#stripsWaiting.push([place, image, `${place.dataset.src.replace(/thumb$/, "strip")}?${mark}`]);
+    if (image.frames > 1 && !data.isReading) this.#stripsWaiting.push([place, image, `${place.dataset.src.replace(/thumb$/, "strip")}?${mark}`]);
     this.#pump();
   }
 
