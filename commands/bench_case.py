@@ -17,9 +17,9 @@ from core.errors import Unavailable
 
 IMAGES: Final = 60
 CINE_FRAMES: Final = 20
-_READY: Final = "#stage[data-frame='1']"
+READY: Final = "#stage[data-frame='1']"
 # Milliseconds from the key to the frame on the canvas, for frames that were fetched before.
-_STEPS: Final = """async (count) => {
+STEPS: Final = """async (count) => {
   const stage = document.querySelector("#stage"), took = [];
   for (let i = 0; i < count; i++) {
     const before = stage.dataset.frame, begun = performance.now();
@@ -42,9 +42,9 @@ def case_page(rounds: int) -> dict[str, Any]:
         (nodes.layout.keys("site") / "peers.json").write_text(f'[{{"name": "pacs", "url": "{orthanc.dicom_web}"}}]')
         papers = nodes.papers["site"]
         curator = Person(papers["url"], "curator", papers["users"]["curator"])
-        case_id = _pulled(curator, fill_orthanc(orthanc, 7, IMAGES, CINE_FRAMES))
+        case_id = pulled(curator, fill_orthanc(orthanc, 7, IMAGES, CINE_FRAMES))
         with sign_in(browser, papers["url"], "curator", papers["users"]["curator"]) as page:
-            seen = [_open(page, f"/cases/{case_id}") for _ in range(rounds + 1)][1:]
+            seen = [opened(page, f"/cases/{case_id}") for _ in range(rounds + 1)][1:]
             steps = _cine_steps(page, curator, case_id)
     return {
         "images": IMAGES,
@@ -54,26 +54,29 @@ def case_page(rounds: int) -> dict[str, Any]:
     }
 
 
-def _pulled(curator: Person, study: tuple[str, str, str]) -> str:
-    body = {"chart_id": study[0], "accession": study[1], "domain": "liver"}
+def pulled(curator: Person, study: tuple[str, str, str], domain: str = "liver", patience: float = 180) -> str:
+    """The case of a study (chart ID, accession, study UID) in curation, every candidate written. Raises Unavailable."""
+    body = {"chart_id": study[0], "accession": study[1], "domain": domain}
     case_id: str = curator.call("POST", "/api/v1/cases", json=body)["id"]
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + patience
     while curator.call("GET", f"/api/v1/cases/{case_id}")["state"] != "CURATING":
         if time.monotonic() > deadline:
-            raise Unavailable("the case was not retrieved in 180 s")
+            raise Unavailable(f"the case was not retrieved in {patience:.0f} s")
         time.sleep(0.3)
     for image in curator.call("GET", f"/api/v1/cases/{case_id}")["images"]:
         while not curator.call("GET", f"/api/v1/images/{image['id']}/mask")["digest"]:
+            if time.monotonic() > deadline:
+                raise Unavailable(f"the candidates were not written in {patience:.0f} s")
             time.sleep(0.3)
     return case_id
 
 
-def _open(page: Page, path: str) -> tuple[float, float]:
+def opened(page: Page, path: str) -> tuple[float, float]:
     """(ms until scripts have run and the page answers, ms until the first frame is on the canvas)."""
     page.goto("about:blank")
     begun = time.perf_counter()
     page.goto(path, wait_until="commit")
-    page.wait_for_selector(_READY)
+    page.wait_for_selector(READY)
     first = (time.perf_counter() - begun) * 1000
     interactive = page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
     return float(interactive), first
@@ -83,7 +86,7 @@ def _cine_steps(page: Page, curator: Person, case_id: str) -> list[float]:
     images = curator.call("GET", f"/api/v1/cases/{case_id}")["images"]
     number = next(image["number"] for image in images if image["frames"] > 1)
     page.goto(f"/cases/{case_id}?image={number}")
-    page.wait_for_selector(_READY)
+    page.wait_for_selector(READY)
     page.wait_for_timeout(3000)  # until the frames around are fetched
-    steps: list[float] = page.evaluate(_STEPS, 40)
+    steps: list[float] = page.evaluate(STEPS, 40)
     return steps

@@ -18,6 +18,7 @@ from pydicom.encaps import generate_frames
 from pydicom.uid import UID
 
 from commands.bench import demo_layout
+from commands.bench_case import READY, STEPS, opened, pulled
 from commands.demo import Running, running
 from commands.demo_person import Person
 from commands.orthanc import Orthanc
@@ -34,18 +35,8 @@ LONG_FRAMES: Final = 300
 LONG_SIZE: Final = (1024, 768)
 LONG_STEP_MS: Final = 1000 / 60
 PLAYED_SECONDS: Final = 5
+PATIENCE: Final = 1200.0  # seconds for the candidates of 80 images
 _DISTINCT: Final = 12  # pictures that the cines are made of
-_READY: Final = "#stage[data-frame='1']"
-_STEPS: Final = """async (count) => {
-  const stage = document.querySelector("#stage"), took = [];
-  for (let i = 0; i < count; i++) {
-    const before = stage.dataset.frame, begun = performance.now();
-    document.dispatchEvent(new KeyboardEvent("keydown", {code: i % 2 ? "KeyD" : "KeyF", key: i % 2 ? "d" : "f", bubbles: true}));
-    while (stage.dataset.frame === before && performance.now() - begun < 1000) await new Promise((go) => setTimeout(go, 0));
-    took.push(performance.now() - begun);
-  }
-  return took;
-}"""
 # Every frame that comes on the canvas with its time, from now on.
 _WATCH: Final = """() => {
   const stage = document.querySelector("#stage"), seen = window.benchFrames = [];
@@ -74,7 +65,7 @@ def user_interface(rounds: int) -> dict[str, Any]:
     ):
         papers = nodes.papers["site"]
         (nodes.layout.keys("site") / "peers.json").write_text(f'[{{"name": "pacs", "url": "{orthanc.dicom_web}"}}]')
-        many, long = (_pulled(nodes, orthanc, study) for study in (_many_images(), _long_cine()))
+        many, long = (_stored(nodes, orthanc, study) for study in (_many_images(), _long_cine()))
         with sign_in(browser, papers["url"], "curator", papers["users"]["curator"]) as page:
             raw = _samples(page, many, long, rounds)
     return {
@@ -91,29 +82,18 @@ def user_interface(rounds: int) -> dict[str, Any]:
 
 
 def _samples(page: Page, many: str, long: str, rounds: int) -> dict[str, Any]:
-    opened = [_open(page, f"/cases/{many}") for _ in range(rounds + 1)][1:]
-    first = [_open(page, f"/cases/{long}?image=1")[1] for _ in range(rounds + 1)][1:]
+    seen = [opened(page, f"/cases/{many}") for _ in range(rounds + 1)][1:]
+    first = [opened(page, f"/cases/{long}?image=1")[1] for _ in range(rounds + 1)][1:]
     page.wait_for_timeout(3000)  # until the frames around are fetched
-    steps: list[float] = page.evaluate(_STEPS, 60)
+    steps: list[float] = page.evaluate(STEPS, 60)
     played = [_played(page, long) for _ in range(rounds)]
     return {
-        "case_interactive_s": [round(max(interactive, frame), 3) for interactive, frame in opened],
-        "cine_first_frame_s": [round(frame, 3) for frame in first],
+        "case_interactive_s": [round(max(both) / 1000, 3) for both in seen],
+        "cine_first_frame_s": [round(frame / 1000, 3) for frame in first],
         "frame_step_ms": [round(one, 2) for one in steps],
         "save_ms": _saved(page, many, 10 * rounds),
         "played": played,
     }
-
-
-def _open(page: Page, path: str) -> tuple[float, float]:
-    """(s until the scripts have run, s until the first frame is on the canvas), from asking for the page."""
-    page.goto("about:blank")
-    begun = time.perf_counter()
-    page.goto(path, wait_until="commit")
-    page.wait_for_selector(_READY)
-    first = time.perf_counter() - begun
-    interactive = page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd / 1000")
-    return float(interactive), first
 
 
 def _drag(page: Page, x: float, y: float, dx: float, dy: float, steps: int) -> None:
@@ -127,7 +107,7 @@ def _drag(page: Page, x: float, y: float, dx: float, dy: float, steps: int) -> N
 def _played(page: Page, case_id: str) -> dict[str, Any]:
     """The long cine from its first frame for some seconds, while a rectangle is drawn: frames due, shown and left out."""
     page.goto(f"/cases/{case_id}?image=1")
-    page.wait_for_selector(_READY)
+    page.wait_for_selector(READY)
     page.wait_for_timeout(4000)
     box = page.locator("#stage").bounding_box()
     if box is None:
@@ -148,7 +128,7 @@ def _played(page: Page, case_id: str) -> dict[str, Any]:
 def _saved(page: Page, case_id: str, count: int) -> list[float]:
     """Milliseconds from asking to the answer for every save of a drawn ROI, as the page sends it."""
     page.goto(f"/cases/{case_id}?image=1")
-    page.wait_for_selector(_READY)
+    page.wait_for_selector(READY)
     page.wait_for_timeout(1500)
     box = page.locator("#stage").bounding_box()
     if box is None:
@@ -163,27 +143,12 @@ def _saved(page: Page, case_id: str, count: int) -> list[float]:
     return [round(took, 1) for took, _ in saves]
 
 
-def _pulled(nodes: Running, orthanc: Orthanc, study: PhantomStudy) -> str:
+def _stored(nodes: Running, orthanc: Orthanc, study: PhantomStudy) -> str:
     """The study in curation with every candidate written; the case's id."""
     orthanc.store([to_bytes(instance) for instance in study.instances])
     papers = nodes.papers["site"]
-    body = {"chart_id": study.patient.patient_id, "accession": study.accession, "domain": study.domain}
     with closing(Person(papers["url"], "curator", papers["users"]["curator"])) as curator:
-        case_id: str = curator.call("POST", "/api/v1/cases", json=body)["id"]
-        deadline = time.monotonic() + 1200
-        while curator.call("GET", f"/api/v1/cases/{case_id}")["state"] != "CURATING":
-            _not_after(deadline)
-            time.sleep(0.3)
-        for image in curator.call("GET", f"/api/v1/cases/{case_id}")["images"]:
-            while not curator.call("GET", f"/api/v1/images/{image['id']}/mask")["digest"]:
-                _not_after(deadline)
-                time.sleep(0.5)
-    return case_id
-
-
-def _not_after(deadline: float) -> None:
-    if time.monotonic() > deadline:
-        raise Unavailable("the case was not ready in 20 minutes")
+        return pulled(curator, (study.patient.patient_id, study.accession, study.study_uid), study.domain, PATIENCE)
 
 
 def _many_images() -> PhantomStudy:

@@ -15,33 +15,16 @@ from core.services.record import UCUM
 from core.settings import Settings
 from core.vocabulary.domain import FOLDER, load
 from ml.phantom import make_study
+from tests import organs
 from web.render import domain_name
 
 ROOT = Path(__file__).resolve().parents[3]
 THYROID = load("thyroid")
-FORM = {
-    "diagnosis": "TH-PTC",
-    "basis": ["DX-CYTO"],
-    "cytology": "VI",
-    "lesion_count": "N1",
-    "side": ["29565003"],
-    "level": ["TS-MID"],
-    "size_long_mm": 12.4,
-    "size_short_mm": 9.0,
-    "background": "TBG-HASH",
-    "composition": "COMP-SOL",
-    "echogenicity": "ECHO-HYPO",
-    "shape": "TSHAPE-TALL",
-    "margin": "TMARG-LOB",
+FORM = organs.THYROID | {
     "echogenic_foci": ["FOCI-PUNCT", "FOCI-MACRO"],
     "jsum_shape": "JSH-IRR",
     "jsum_halo": "JHA-NO",
-    "category_tirads": "TR5",
-    "image_mode": "399009009",
-    "image_quality": "IQ-DIAG",
     "transducer_type": "LINEAR",
-    "sex": "F",
-    "age_years": 44,
 }
 
 
