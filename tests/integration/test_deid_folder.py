@@ -276,7 +276,8 @@ def test_keys_inside_in_or_out_are_wrong_use(tmp_path: Path, keys: str) -> None:
 
 def test_wrong_use_says_why(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    (tmp_path / "open").mkdir(mode=0o755)
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o755)  # mkdir's mode yields to the umask
     (tmp_path / "x.json").write_text("[]")
     folders = (tmp_path / "in", tmp_path / "out")
     assert "0700" in call(*folders, "--keys", tmp_path / "open", expected=2)
