@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -14,6 +16,8 @@ from starlette.types import Scope
 FOLDER: Final = Path(__file__).parent / "static"
 VENDOR: Final = FOLDER / "vendor"
 _FOREVER: Final = "public, max-age=31536000, immutable"
+_MARK: Final = re.compile(r"[0-9a-f]{12}", re.ASCII)
+_IMPORT: Final = re.compile(r'^(?:import|export)\b[^"\n]*"\./([\w-]+\.js)";', re.MULTILINE)
 
 
 class Vendored(BaseModel):
@@ -44,9 +48,30 @@ def integrity(package: str, name: str) -> str:
 
 
 @cache
+def mark() -> str:
+    """Changes with the bytes of any of our own files: scripts name each other, so they are of one age or none."""
+    digest = hashlib.sha256()
+    for path in sorted(FOLDER.glob("*.*")):
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
 def asset_url(name: str) -> str:
-    """The address of one of our own files, with a mark of its bytes."""
-    return f"/static/{name}?v={hashlib.sha256((FOLDER / name).read_bytes()).hexdigest()[:12]}"
+    """The address of one of our own files; what a script imports beside itself is under the same mark."""
+    return f"/static/{mark()}/{name}"
+
+
+def modules(names: Iterable[str]) -> list[str]:
+    """These script modules and all that they import, each once."""
+    found = list(dict.fromkeys(names))
+    for name in found:  # grows while it is gone through
+        found += [one for one in _imported(name) if one not in found]
+    return found
+
+
+@cache
+def _imported(name: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_IMPORT.findall((FOLDER / name).read_text("utf-8"))))
 
 
 class Assets(StaticFiles):
@@ -56,7 +81,8 @@ class Assets(StaticFiles):
         super().__init__(directory=FOLDER)
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
-        is_versioned = path.count("/") > 1 or scope["query_string"].startswith(b"v=")  # vendor/<name>-<version>/<file>
+        first, _, rest = path.partition("/")
+        response = await super().get_response(rest if _MARK.fullmatch(first) else path, scope)
+        is_versioned = first == mark() or path.count("/") > 1  # vendor/<name>-<version>/<file>
         response.headers["Cache-Control"] = _FOREVER if is_versioned else "no-cache"
         return response

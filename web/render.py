@@ -62,6 +62,7 @@ def environment() -> Environment:
     )
     made.globals |= {
         "asset": assets.asset_url,
+        "modules": assets.modules,
         "vendor": assets.vendor_url,
         "integrity": assets.integrity,
         "icon": icon,

@@ -363,11 +363,13 @@ def test_the_api_reference_brings_everything_itself(browser: OpenClient) -> None
 
 def test_static_files_are_kept_and_pages_are_not(browser: OpenClient) -> None:
     client = browser()
-    styles = re.findall(r'href="(/static/app\.css\?v=\w+)"', client.get("/sign-in").text)
+    styles = re.findall(r'href="(/static/[0-9a-f]{12}/app\.css)"', client.get("/sign-in").text)
     answer = client.get(styles[0])
     assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
     assert answer.headers["content-type"] == "text/css; charset=utf-8"
     assert client.get("/static/app.css").headers["cache-control"] == "no-cache"
+    old = client.get("/static/0123456789ab/app.css")  # of a page that was open while the node was renewed
+    assert (old.text, old.headers["cache-control"]) == (answer.text, "no-cache")
     assert client.get("/static/vendor/vendor.lock.json").headers["cache-control"] == "no-cache"
     assert client.get("/static/../app.py").status_code == 404
 

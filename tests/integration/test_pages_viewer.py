@@ -414,7 +414,7 @@ def test_a_case_that_is_closed_can_be_looked_at_and_not_changed(
 def test_the_scripts_and_styles_of_the_page_are_light(browser: Browser, case: Case) -> None:
     """At most 250 KB as they are sent, htmx and what the modules load included."""
     text = browser().get(f"/cases/{case.id}").text
-    waiting = set(re.findall(r'(?:src|href)="/static/([\w./-]+\.(?:js|css))', text))
+    waiting = set(re.findall(r'(?:src|href)="/static/(?:[0-9a-f]{12}/)?([\w./-]+\.(?:js|css))', text))
     seen: set[str] = set()
     while waiting:
         name = waiting.pop()

@@ -33,9 +33,27 @@ def test_every_vendored_package_brings_its_licence() -> None:
         assert "LICENSE" in package.files
 
 
-def test_an_address_changes_with_the_bytes() -> None:
-    digest = hashlib.sha256((assets.FOLDER / "app.css").read_bytes()).hexdigest()
-    assert assets.asset_url("app.css") == f"/static/app.css?v={digest[:12]}"
+def test_an_address_changes_with_the_bytes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "app.css").write_text("a")
+    (tmp_path / "app.js").write_text("a")
+    monkeypatch.setattr(assets, "FOLDER", tmp_path)
+    marks = []
+    for content in ("a", "b"):
+        (tmp_path / "app.js").write_text(content)
+        assets.mark.cache_clear()
+        marks.append(assets.asset_url("app.css"))
+    monkeypatch.undo()
+    assets.mark.cache_clear()
+    assert all(re.fullmatch("/static/[0-9a-f]{12}/app.css", one) for one in marks) and marks[0] != marks[1]
+
+
+def test_a_page_names_every_module_that_its_scripts_import() -> None:
+    scripts = sorted(path.name for path in assets.FOLDER.glob("*.js"))
+    sources = {name: (assets.FOLDER / name).read_text("utf-8") for name in scripts}
+    for name in scripts:
+        there = assets.modules([name])
+        assert len(there) == len(set(there)) and there[0] == name
+        assert {one for each in there for one in re.findall(r'"\./([\w-]+\.js)"', sources[each])} == set(there) - {name}
 
 
 def tokens(selector: str) -> dict[str, str]:
