@@ -72,8 +72,8 @@ def pulled(curator: Person, study: tuple[str, str, str], domain: str = "liver", 
 
 
 def opened(page: Page, path: str) -> tuple[float, float]:
-    """(ms until scripts have run and the page answers, ms until the first frame is on the canvas)."""
-    page.goto("about:blank")
+    """(ms until scripts have run and the page answers, ms until the first frame is on the canvas), from the worklist on."""
+    page.goto("/worklist")
     begun = time.perf_counter()
     page.goto(path, wait_until="commit")
     page.wait_for_selector(READY)

@@ -1,5 +1,6 @@
 """Pages from templates, in the language and theme of the person; for htmx the block that it asks for."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -29,6 +30,7 @@ TEMPLATES: Final = Path(__file__).parent / "templates"
 CHOICES: Final[dict[str, tuple[str, ...]]] = {"lang": LANGUAGES, "theme": ("light", "dark")}
 NOTE: Final = "sonobank-note"
 _YEAR: Final = 365 * 24 * 3600
+_BLANKS: Final = re.compile(r"\s+")
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def icon(name: str) -> Markup:
     """One drawing of the vendored set, for the eye only: the word or the accessible name stands beside it."""
     drawing = (assets.VENDOR / assets.vendored()["lucide-static"].folder / f"{name}.svg").read_text("utf-8")
     drawing = drawing[drawing.index("<svg") :].replace("<svg", '<svg aria-hidden="true" focusable="false"', 1)
-    return Markup(drawing.replace('width="24"', 'width="18"').replace('height="24"', 'height="18"'))  # noqa: S704 - our own file
+    drawing = _BLANKS.sub(" ", drawing.replace('width="24"', 'width="18"').replace('height="24"', 'height="18"'))
+    return Markup(drawing.replace("> <", "><").replace(' xmlns="http://www.w3.org/2000/svg"', "").strip())  # noqa: S704 - our own file
 
 
 def asks_for_part(request: Request) -> bool:

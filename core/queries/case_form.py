@@ -121,14 +121,17 @@ class Choice:
         return self.image.state == ImageState.STAGED and self.image.frames > 0
 
 
-def form_page(session: Session, actor: Actor, case: SiteCase, chosen: Chosen | None = None) -> dict[str, Any]:
+def form_page(
+    session: Session, actor: Actor, case: SiteCase, chosen: Chosen | None = None, there: queries.Shown | None = None
+) -> dict[str, Any]:
     """Everything that the templates of the form side need beside the case itself; `chosen` is the list it came from."""
     organ = vocabulary.load(case.domain)
-    entries, version = curation.present_form(session, case)
+    there = there or queries.shown_of(session, case.id)
+    entries, version = curation.present_form(session, case, there)
     plain = {code: entry["value"] for code, entry in entries.items()}
     may_edit = case.state == CaseState.CURATING and actor.may(Verb.CURATE, case.domain)
     usual = defaults.offered(session, actor, organ, entries) if may_edit else {}
-    questions = questions_of(organ, entries, curation.filled(session, case, {}), usual)
+    questions = questions_of(organ, entries, curation.filled(session, case, {}, there), usual)
     return {
         "version": version,
         "sections": sections_of(organ.sections, questions),
@@ -139,26 +142,27 @@ def form_page(session: Session, actor: Actor, case: SiteCase, chosen: Chosen | N
         "may_edit": may_edit,
         "offered": sum(question.is_asked and question.usual is not None for question in questions),
         "around": around(session, actor, case, chosen),
-        "choices": choices_of(session, case),
+        "choices": choices_of(there),
         "reject_reasons": sorted(curation.REJECT_REASONS),
         "long": LONG,
-        **standing_of(session, actor, case),
+        **standing_of(session, actor, case, there),
     }
 
 
-def standing_of(session: Session, actor: Actor, case: SiteCase) -> dict[str, Any]:
+def standing_of(session: Session, actor: Actor, case: SiteCase, there: queries.Shown | None = None) -> dict[str, Any]:
     """Where the case stands: what is missing, which steps are open, how long it can be taken back."""
+    there = there or queries.shown_of(session, case.id)
     is_open = case.state == CaseState.CURATING
     left = (case.release_at - now_utc()).total_seconds() if case.release_at and not is_open else 0.0
     return {
-        "gaps": missing_of(session, case) if is_open else [],
+        "gaps": missing_of(session, case, there) if is_open else [],
         "steps": open_steps(session, actor, case),
         "may_register": actor.may(Verb.REGISTER, case.domain),
         "may_see_packages": actor.may(Verb.SEE_PACKAGES, case.domain),
         "exclude_reasons": sorted(curation.EXCLUDE_REASONS),
         "seconds_left": max(0, round(left)),
         "registered_by": name_of(session, case.registered_by),
-        "roi_size": roi_size(session, case) if is_open else None,
+        "roi_size": roi_size(there) if is_open else None,
         "has_sizes": is_open and actor.may(Verb.CURATE, case.domain) and _has(case.domain, "size_long_mm"),
     }
 
@@ -251,11 +255,11 @@ def sections_of(
     return found
 
 
-def missing_of(session: Session, case: SiteCase) -> list[Missing]:
+def missing_of(session: Session, case: SiteCase, there: queries.Shown | None = None) -> list[Missing]:
     """The gaps of the case with the place to jump to."""
     organ = vocabulary.load(case.domain)
     found = []
-    for gap in registering.gaps(session, case):
+    for gap in registering.gaps(session, case, there):
         if gap.kind is registering.GapKind.ANSWER:
             found.append(Missing(gap.kind, f"f-{gap.where}", organ.field(gap.where).label))
         elif gap.image is not None:
@@ -265,12 +269,11 @@ def missing_of(session: Session, case: SiteCase) -> list[Missing]:
     return found
 
 
-def choices_of(session: Session, case: SiteCase) -> list[Choice]:
-    picks, masks = queries.picks_of(session, case.id), queries.masks_of(session, case.id)
-    rois = queries.lesions_of(session, case.id)
+def choices_of(there: queries.Shown) -> list[Choice]:
+    lesions = there.lesions
     return [
-        Choice(image, picks.get(image.id), _state(masks.get(image.id)), _count(rois, image.id))
-        for image in queries.images_of(session, case.id)
+        Choice(image, there.picks.get(image.id), _state(there.masks.get(image.id)), _count(lesions, image.id))
+        for image in there.images
     ]
 
 
@@ -282,10 +285,10 @@ def _count(rois: Sequence[Roi], image_id: UUID) -> int:
     return sum(roi.image_id == image_id for roi in rois)
 
 
-def roi_size(session: Session, case: SiteCase) -> tuple[float, float] | None:
+def roi_size(there: queries.Shown) -> tuple[float, float] | None:
     """(long, short) in mm of the largest ROI that has a scale; a proposal beside the size fields, never an answer."""
-    images = {image.id: image for image in queries.images_of(session, case.id)}
-    measured = [size_mm(roi, images[roi.image_id]) for roi in queries.lesions_of(session, case.id)]
+    images = {image.id: image for image in there.images}
+    measured = [size_mm(roi, images[roi.image_id]) for roi in there.lesions]
     sizes = [(max(size), min(size)) for size in measured if size is not None]
     return max(sizes, default=None)
 

@@ -48,21 +48,22 @@ class CasePage:
 
     case: SiteCase
     images: tuple[PageImage, ...]
+    there: queries.Shown
 
 
 def case_page(session: Session, actor: Actor, case_id: UUID) -> CasePage:
     """Raises NotFound for a case that is unknown or not the actor's."""
     case = queries.readable_case(session, actor, case_id)
-    picks, masks = queries.picks_of(session, case.id), queries.masks_of(session, case.id)
+    there = queries.shown_of(session, case.id)
     rois: defaultdict[UUID, list[Roi]] = defaultdict(list)
-    for roi in queries.rois_of(session, case.id):
+    for roi in there.rois:
         rois[roi.image_id].append(roi)
-    shown = page_masks(session, actor, masks.values())
+    shown = page_masks(session, actor, there.masks.values())
     images = tuple(
-        PageImage(image, picks.get(image.id), shown.get(image.id), tuple(rois.get(image.id, ())))
-        for image in queries.images_of(session, case.id)
+        PageImage(image, there.picks.get(image.id), shown.get(image.id), tuple(rois.get(image.id, ())))
+        for image in there.images
     )
-    return CasePage(case, images)
+    return CasePage(case, images, there)
 
 
 def page_mask(session: Session, actor: Actor, image_id: UUID) -> PageMask:

@@ -1,9 +1,12 @@
 """Reads of the site's cases; the getter is the gate."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, exists
+from sqlalchemy.orm import QueryableAttribute, defer
 from sqlmodel import Session, col, func, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -86,6 +89,31 @@ def lesions_of(session: Session, case_id: UUID) -> list[Roi]:
     return [roi for roi in rois_of(session, case_id) if roi.use == "lesion"]
 
 
+@dataclass(frozen=True)
+class Shown:
+    """The images of a case in their order, what was chosen of them, their current masks, and all that is drawn on them."""
+
+    images: Sequence[SiteImage]
+    picks: dict[UUID, Pick]
+    masks: dict[UUID, ImageMask]
+    rois: Sequence[Roi]
+
+    @property
+    def lesions(self) -> list[Roi]:
+        return [roi for roi in self.rois if roi.use == "lesion"]
+
+    @property
+    def picked(self) -> list[SiteImage]:
+        return [image for image in self.images if image.id in self.picks and self.picks[image.id].picked]
+
+
+def shown_of(session: Session, case_id: UUID) -> Shown:
+    """Read once for a page that tells of the images in several places."""
+    return Shown(
+        images_of(session, case_id), picks_of(session, case_id), masks_of(session, case_id), rois_of(session, case_id)
+    )
+
+
 def current_mask(session: Session, image_id: UUID) -> ImageMask | None:
     """The newest mask of an image that is not void."""
     statement = select(ImageMask).where(ImageMask.image_id == image_id, ImageMask.state != MaskState.VOID)
@@ -93,9 +121,10 @@ def current_mask(session: Session, image_id: UUID) -> ImageMask | None:
 
 
 def masks_of(session: Session, case_id: UUID) -> dict[UUID, ImageMask]:
-    """The current mask of each image of a case."""
+    """The current mask of each image of a case; the index of its candidate, long for a cine, only when it is asked for."""
     statement = (
         select(ImageMask)
+        .options(defer(cast(QueryableAttribute[Any], ImageMask.candidate)))
         .join(SiteImage, col(SiteImage.id) == ImageMask.image_id)
         .where(SiteImage.case_id == case_id, ImageMask.state != MaskState.VOID)
         .order_by(col(ImageMask.revision))

@@ -197,11 +197,13 @@ def keep_settled(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[st
     return {**after, **kept}
 
 
-def filled(session: Session, case: SiteCase, manual: Mapping[str, Any]) -> dict[str, Any]:
+def filled(
+    session: Session, case: SiteCase, manual: Mapping[str, Any], there: queries.Shown | None = None
+) -> dict[str, Any]:
     """{field: {"value", "source", "tag"}}: tags first, manual values over them, then what is derived."""
     organ = vocabulary.load(case.domain)
     entries: dict[str, Any] = {}
-    for facts in _facts_of(session, case):
+    for facts in _facts_of(there or queries.shown_of(session, case.id)):
         for field, found in organ.autofill(facts).items():
             entries.setdefault(field, {"value": found.value, "source": "tag", "tag": found.source_tag})
     for field, value in manual.items():
@@ -213,20 +215,18 @@ def filled(session: Session, case: SiteCase, manual: Mapping[str, Any]) -> dict[
     return entries
 
 
-def _facts_of(session: Session, case: SiteCase) -> list[dict[str, Any]]:
+def _facts_of(there: queries.Shown) -> list[dict[str, Any]]:
     """Facts of the usable images, the picked ones first."""
-    picks = queries.picks_of(session, case.id)
-    images = [
-        image for image in queries.images_of(session, case.id) if image.state == ImageState.STAGED and image.frames
-    ]
-    images.sort(key=lambda image: (not (image.id in picks and picks[image.id].picked), image.number))
+    picked = {image.id for image in there.picked}
+    images = [image for image in there.images if image.state == ImageState.STAGED and image.frames]
+    images.sort(key=lambda image: (image.id not in picked, image.number))
     return [image.facts for image in images]
 
 
-def present_form(session: Session, case: SiteCase) -> tuple[dict[str, Any], int]:
+def present_form(session: Session, case: SiteCase, there: queries.Shown | None = None) -> tuple[dict[str, Any], int]:
     """(entries, version): what is saved, or what the tags alone would fill (version 0)."""
     row = queries.form_of(session, case.id)
-    return (row.values, row.version) if row else (filled(session, case, {}), 0)
+    return (row.values, row.version) if row else (filled(session, case, {}, there), 0)
 
 
 def add_roi(session: Session, actor: Actor, image_id: UUID, given: Roi) -> Roi:

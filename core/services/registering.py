@@ -45,17 +45,15 @@ class Gap:
     image: int | None = None
 
 
-def gaps(session: Session, case: SiteCase) -> list[Gap]:
-    """Everything that is still missing, for the person to jump to."""
-    entries, _ = present_form(session, case)
+def gaps(session: Session, case: SiteCase, there: queries.Shown | None = None) -> list[Gap]:
+    """Everything that is still missing, for the person to jump to; `there` where the caller has read it already."""
+    there = there or queries.shown_of(session, case.id)
+    entries, _ = present_form(session, case, there)
     organ = vocabulary.load(case.domain)
     plain = {field: entry["value"] for field, entry in entries.items()}
     _, missing, _ = organ.check({f.code: plain[f.code] for f in organ.fields if f.code in plain and f.type != "text"})
     found = [Gap(gap.field, f"{gap.label.en} is missing.") for gap in missing]
-    picks = queries.picks_of(session, case.id)
-    masks = queries.masks_of(session, case.id)
-    rois = queries.lesions_of(session, case.id)
-    chosen = [image for image in queries.images_of(session, case.id) if image.id in picks and picks[image.id].picked]
+    masks, rois, chosen = there.masks, there.lesions, there.picked
     if not chosen:
         found.append(Gap("images", "Pick at least one image.", GapKind.NO_IMAGE))
     for image in chosen:

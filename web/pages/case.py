@@ -48,7 +48,7 @@ def case_viewer(
         "usable": usable,
         "chosen": chosen,
         "confirmed": sum(one.is_confirmed for one in usable),
-        "form": form_page(session, actor, found.case, view.chosen if view else None),
+        "form": form_page(session, actor, found.case, view.chosen if view else None, found.there),
         "may_curate": case_data.may_curate(found, actor),
         "may_register": case_data.may_register(found, actor),
         "may_assign": actor.may(Verb.ASSIGN, found.case.domain),

@@ -3,6 +3,7 @@
 import { data, figure, t } from "./viewer-words.js";
 
 const USUAL_MS = 40;
+const SOON = 3;
 
 export class Cine {
   frame = 1;
@@ -113,7 +114,9 @@ export class Cine {
         if (frame % 4 === 0) this.frames.ahead(image, frame, 1);
       } else if (!this.#isWaiting) {
         this.#isWaiting = true;
-        this.frames.get(image, frame).catch((error) => { this.stop(); this.failed(error); }).finally(() => { this.#isWaiting = false; });
+        const soon = (frame - 1 + SOON) % image.frames + 1; // this one would come too late
+        this.frames.ahead(image, soon, 1);
+        this.frames.get(image, soon).catch((error) => { this.stop(); this.failed(error); }).finally(() => { this.#isWaiting = false; });
       }
     }
     requestAnimationFrame(() => this.#tick());

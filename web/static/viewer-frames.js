@@ -127,7 +127,8 @@ export class Frames {
 
   /** Fetch what comes next in this direction: as many bitmaps as there is room for, of the rest the picture as it comes. */
   ahead(image, frame, direction) {
-    const bitmaps = Math.floor(BITMAP_BYTES / (image.rows * image.columns * 4)) - 2;
+    // Half of them: those that were shown last are newer than those that wait, and would drive them out.
+    const bitmaps = Math.max(1, Math.floor(BITMAP_BYTES / (image.rows * image.columns * 4) / 2) - 1);
     const most = Math.min(image.frames - 1, bitmaps + this.#pictures.room);
     this.#wanted = [];
     for (let step = 1; step <= most; step += 1) {
