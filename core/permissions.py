@@ -65,7 +65,7 @@ ROLES: Final[dict[Verb, frozenset[Role]]] = {
     Verb.PULL: frozenset({_R.AIDEV, _R.DOM}),
     Verb.DELIVER: frozenset({_R.MACHINE}),
     # Frames in, boxes out: who sees pictures anyway, and a maker's device in the laboratory.
-    Verb.INFER: frozenset({_R.EXAM, _R.CUR, _R.REG, _R.DOM, _R.AIDEV, _R.VEND}),
+    Verb.INFER: frozenset({_R.EXAM, _R.CUR, _R.REG, _R.SITEPI, _R.SITEIT, _R.DOM, _R.AIDEV, _R.VEND}),
     Verb.OFFER_MODEL: frozenset({_R.SITEIT, _R.AIDEV, _R.DOM}),
     # At central the domain lead promotes, at a site its investigator accepts.
     Verb.DECIDE_MODEL: frozenset({_R.DOM, _R.SITEPI}),

@@ -20,7 +20,8 @@ import numpy as np
 
 from core.inference import wire
 from core.inference.client import LARGE_FRAME, NO_MODEL
-from ml.runtime import BadModel, Pipeline
+from ml.model_file import BadModel
+from ml.runtime import Pipeline
 
 log = logging.getLogger(__name__)
 MOST_CONNECTIONS: Final = 64
