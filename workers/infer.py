@@ -39,7 +39,9 @@ class Loaded:
 
     @property
     def told(self) -> dict[str, Any]:
-        return {"name": self.pipeline.name, "version": self.pipeline.version, "id": self.id}
+        """For a door: the threshold is the one that its person has not moved yet."""
+        one = self.pipeline
+        return {"name": one.name, "version": one.version, "id": self.id, "threshold": one.detector.spec.threshold}
 
 
 class Models:

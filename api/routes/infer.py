@@ -25,6 +25,7 @@ class ModelSaid(SQLModel):
     name: str
     version: int
     id: str = Field(description="of the version in the registry")
+    threshold: float = Field(description="its own, which counts where none was asked for")
 
 
 class BoxOut(SQLModel):

@@ -76,7 +76,7 @@ def bright() -> Pixels:
 
 def test_a_frame_gives_boxes_in_its_own_pixels(client: Client) -> None:
     answer = client.frame(bright(), "liver")
-    assert answer["model"] == {"name": "tiny-liver", "version": 1, "id": "1"}
+    assert answer["model"] == {"name": "tiny-liver", "version": 1, "id": "1", "threshold": 0.6}
     assert answer["ms"] > 0
     assert [(one["x"], one["width"], one["label"]) for one in answer["boxes"]] == [(64, 32, "non-cyst")] * 2
     assert client.frame(bright(), "liver", 1.0)["boxes"] == client.frame(bright(), "liver", 0.9)["boxes"]
