@@ -44,6 +44,7 @@ ROUTERS: dict[str, tuple[APIRouter, ...]] = {
         site.router,
         device_rules.router,
         *_AI,
+        infer.site_router,
     ),
     "relay": (health.router, parcels.router),  # six routes and nothing else
     "central": (*_COMMON, *_AI, parcels.router, bank.router, datasets.router, datasets.client_router, dicomweb.reading),

@@ -1,6 +1,7 @@
 """Frames in, boxes out: a picture or DICOM file in one request; live frames have a stream of their own (`api.routes.infer_stream`)."""
 
 from typing import Annotated, Any, Final
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
@@ -8,14 +9,17 @@ from pydantic import Field
 from sqlmodel import Session, SQLModel
 
 from api.deps import NodeDep, SessionDep, may
+from api.roles import site_node
 from core import audit
 from core.errors import Malformed
 from core.inference.client import RESEARCH
 from core.node import Node
 from core.permissions import ALL_DOMAINS, Actor, Verb, check
+from core.services import infer_report as report
 from core.services import inference, registry
 
 router = APIRouter(prefix="/api/v1", tags=["inference"])
+site_router = APIRouter(prefix="/api/v1", tags=["inference"])
 Looker = Annotated[Actor, may(Verb.INFER)]
 LARGEST_FILE: Final = 128 << 20
 DOMAIN: Final = r"^(\*|[a-z][a-z0-9_]{0,31})$"
@@ -95,6 +99,20 @@ async def infer_coco(
     looks = await _looks(request, node, session, actor, domain, threshold, first, last)
     model = await run_in_threadpool(registry.of_domain, session, domain)
     return inference.as_coco(looks, model.classes if model else [])
+
+
+class ReportOut(SQLModel):
+    objects: int = Field(description="SR and presentation states that the PACS took")
+    lesions: int
+    images: int
+    model: str
+    notice: str = RESEARCH
+
+
+@site_router.post("/cases/{case_id}/infer/report")
+def infer_report(case_id: UUID, node: NodeDep, session: SessionDep, actor: Looker) -> ReportOut:
+    """Send what the model says of a case to the PACS that it came from: SR (TID 1500) and presentation states."""
+    return ReportOut.model_validate(report.send(site_node(node), session, actor, case_id), from_attributes=True)
 
 
 async def _looks(

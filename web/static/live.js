@@ -11,7 +11,7 @@ const { words, images } = JSON.parse($("live-data").textContent);
 const canvas = $("picture"), context = canvas.getContext("2d");
 const small = document.createElement("canvas"), sending = small.getContext("2d");
 const boxes = new Boxes($("boxes"), words), timeline = new Timeline($("timeline"));
-let source = null, frame = 0, isPlaying = false, isEncoding = false, skipped = 0, due = 0, shown = [];
+let source = null, frame = 0, isPlaying = false, isEncoding = false, isWaiting = false, skipped = 0, due = 0, shown = [];
 
 const stream = new Stream({
   said(answer, note) {
@@ -23,6 +23,7 @@ const stream = new Stream({
     timeline.put(note.frame, shown);
     $("live-model").textContent = `${answer.model.name} v${answer.model.version}`;
     tell();
+    if (!isPlaying && source.count && note.frame !== frame) look();
   },
   changed(state, told) {
     if (state === "ready") {
@@ -61,33 +62,37 @@ function tell() {
 /** Draw the present frame, and send it unless the last one is still on its way into a JPEG. */
 async function look() {
   const mine = source;
-  if (!mine) return;
+  if (!mine || isWaiting) return;
+  isWaiting = true;
   let picture;
   try {
     picture = await mine.frame(frame);
   } catch {
-    say(words.bad_file);
-    return;
+    if (mine === source) say(words.bad_file);
+  } finally {
+    isWaiting = false;
   }
-  if (mine !== source) return;
+  if (mine !== source) return look();
+  if (!picture) return undefined;
   const [width, height] = mine.size ?? [picture.width, picture.height];
-  if (!width) return;
+  if (!width) return undefined;
   if (canvas.width !== width || canvas.height !== height) { Object.assign(canvas, { width, height }); boxes.show([], width, height); }
   context.drawImage(picture, 0, 0);
   $("place").textContent = mine.count ? `${frame} / ${mine.count}` : String(frame);
-  if (!stream.isOpen) return;
-  if (isEncoding || stream.waiting >= AT_ONCE) { skipped += 1; return; }
+  if (!stream.isOpen) return undefined;
+  if (isEncoding || stream.waiting >= AT_ONCE) { skipped += 1; return undefined; }
   const scale = Math.min(1, WIDEST / width), note = { source, frame, scale };
   Object.assign(small, { width: Math.round(width * scale), height: Math.round(height * scale) });
   sending.drawImage(picture, 0, 0, small.width, small.height);
   isEncoding = true;
   small.toBlob((blob) => { isEncoding = false; if (blob && mine === source) stream.send(blob, note); }, "image/jpeg", 0.92);
+  return undefined;
 }
 
 function turn(now) {
   if (!isPlaying) return;
   requestAnimationFrame(turn);
-  if (now < due) return;
+  if (now < due || isWaiting) return;
   due = Math.max(due + source.stepMs, now);
   frame = source.count ? (frame % source.count) + 1 : frame + 1;
   look();
