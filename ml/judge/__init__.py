@@ -1,0 +1,1 @@
+"""Judging models: figures with intervals, reports and cards."""
