@@ -61,19 +61,21 @@ class Entry:
     facts: dict[str, str]
 
 
-def read(root: Path) -> tuple[tuple[str, ...], list[Entry]]:
-    """Categories and image entries of annotations.json, or of the coco/ files of a pulled dataset."""
+def read(root: Path, outside: bool = False) -> tuple[tuple[str, ...], list[Entry]]:
+    """Categories and image entries of annotations.json, or of the coco/ files of a pulled dataset. Raises BadFolder.
+
+    `outside`: images without patient and group are let through, for an import that asks what they are."""
     if (root / ANNOTATIONS).is_file():
-        return _document(read_json(root / ANNOTATIONS), None)
+        return _document(read_json(root / ANNOTATIONS), None, outside)
     parts = [(split, root / "coco" / f"{split}.json") for split in SPLITS]
-    found = [_document(read_json(path), split) for split, path in parts if path.is_file()]
+    found = [_document(read_json(path), split, outside) for split, path in parts if path.is_file()]
     if not found:
         raise BadFolder("The folder has neither annotations.json nor coco/train.json.")
     names = tuple(dict.fromkeys(name for categories, _ in found for name in categories))
     return names, _distinct([image for _, images in found for image in images])
 
 
-def _document(document: object, split: str | None) -> tuple[tuple[str, ...], list[Entry]]:
+def _document(document: object, split: str | None, outside: bool) -> tuple[tuple[str, ...], list[Entry]]:
     if not isinstance(document, dict):
         raise BadFolder("The annotations are not a COCO document.")
     categories = _categories(_list(document, "categories"))
@@ -88,7 +90,7 @@ def _document(document: object, split: str | None) -> tuple[tuple[str, ...], lis
     images = [
         _image(e, f"image {n}", sizes[k], boxes[k], split) for n, (k, e) in enumerate(zip(ids, entries, strict=True), 1)
     ]
-    if not alone and (lost := sum(not (image.patient or image.group) for image in images)):
+    if not alone and not outside and (lost := sum(not (image.patient or image.group) for image in images)):
         raise BadFolder(f"{lost} images have neither a patient nor a group: what belongs together is not known.")
     return tuple(categories.values()), _distinct(images)
 

@@ -15,7 +15,7 @@ from ml.annotations import BadFolder, Box, read_json, refuse_crossings
 from ml.annotations import read as read_annotations
 from ml.manifest import MANIFEST, SPLITS, digest_of
 
-__all__ = ["BadFolder", "Box", "Folder", "Item", "load", "splits_of"]
+__all__ = ["BadFolder", "Box", "Folder", "Item", "inside", "load", "splits_of"]
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -63,8 +63,10 @@ class Folder:
         return tuple(item for item in self.items if item.split in splits)
 
 
-def load(root: str | os.PathLike[str], splits: Sequence[str] = ("train", "tune")) -> Folder:
-    """Read a data folder and check it; only images of `splits` are read and digested. Raises BadFolder."""
+def load(root: str | os.PathLike[str], splits: Sequence[str] = ("train", "tune"), *, outside: bool = False) -> Folder:
+    """Read a data folder and check it; only images of `splits` are read and digested. Raises BadFolder.
+
+    `outside` reads a set that is to be imported: what belongs together and what crosses splits is judged there."""
     place = Path(root)
     if not place.is_dir():
         raise BadFolder("There is no such folder.")
@@ -72,7 +74,7 @@ def load(root: str | os.PathLike[str], splits: Sequence[str] = ("train", "tune")
         raise BadFolder(f"There is no split {', '.join(sorted(unknown))}; there are {', '.join(SPLITS)}.")
     manifest = _manifest(place)
     listed = _digests(manifest)
-    categories, items = _read(place, tuple(splits), listed)
+    categories, items = _read(place, tuple(splits), listed, outside)
     name, version, digest = (manifest.get(key) for key in ("name", "version", "hash"))
     if not (isinstance(digest, str) and _SHA256.fullmatch(digest)):
         digest = content_hash((item.file_name, item.sha256) for item in items)
@@ -82,7 +84,7 @@ def load(root: str | os.PathLike[str], splits: Sequence[str] = ("train", "tune")
 
 def splits_of(root: str | os.PathLike[str]) -> tuple[str, ...]:
     """The splits that the folder has images of, in the order train, tune, test. Raises BadFolder."""
-    found = {image.split for image in read_annotations(Path(root))[1]}
+    found = {image.split for image in read_annotations(Path(root), outside=True)[1]}
     return tuple(split for split in SPLITS if split in found)
 
 
@@ -92,9 +94,12 @@ def content_hash(files: Iterable[tuple[str, str]]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _read(root: Path, splits: tuple[str, ...], listed: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[Item, ...]]:
-    categories, images = read_annotations(root)
-    refuse_crossings(images)
+def _read(
+    root: Path, splits: tuple[str, ...], listed: Mapping[str, str], outside: bool
+) -> tuple[tuple[str, ...], tuple[Item, ...]]:
+    categories, images = read_annotations(root, outside)
+    if not outside:
+        refuse_crossings(images)
     items = []
     for image in images:
         if image.split not in splits:

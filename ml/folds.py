@@ -2,14 +2,14 @@
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ml.data import BadFolder, Item
 
 
-def bound(items: Sequence[Item]) -> list[list[int]]:
-    """Indices of items that must stay together: same unit, same group, or the same file; in order of first appearance."""
-    parent = list(range(len(items)))
+def joined(keys: Sequence[Iterable[str]]) -> list[list[int]]:
+    """Indices whose keys meet, directly or through others; in order of first appearance."""
+    parent = list(range(len(keys)))
 
     def root(index: int) -> int:
         while parent[index] != index:
@@ -18,14 +18,19 @@ def bound(items: Sequence[Item]) -> list[list[int]]:
         return index
 
     first: dict[str, int] = {}
-    for index, item in enumerate(items):
-        for key in {item.unit, f"group:{item.group}" if item.group else item.unit, f"file:{item.sha256}"}:
-            other = first.setdefault(key, index)
-            parent[max(root(index), root(other))] = min(root(index), root(other))
+    for index, of in enumerate(keys):
+        for key in of:
+            a, b = root(index), root(first.setdefault(key, index))
+            parent[max(a, b)] = min(a, b)
     together: dict[int, list[int]] = defaultdict(list)
-    for index in range(len(items)):
+    for index in range(len(keys)):
         together[root(index)].append(index)
     return list(together.values())
+
+
+def bound(items: Sequence[Item]) -> list[list[int]]:
+    """Indices of items that must stay together: same unit, same group, or the same file."""
+    return joined([{i.unit, f"file:{i.sha256}"} | ({f"group:{i.group}"} if i.group else set()) for i in items])
 
 
 def grouped(items: Sequence[Item], folds: int, seed: int) -> list[int]:

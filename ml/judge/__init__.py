@@ -1,1 +1,1 @@
-"""Judging models: figures with intervals, reports and cards."""
+"""Judging: figures with intervals drawn over patients, of data that the model never saw."""
