@@ -9,11 +9,15 @@ from ml import decode
 from ml.data import Item
 from ml.images import read
 from ml.judge import detection as judge
-from ml.judge.detection import Floats, Picture, Pool
+from ml.judge.detection import Floats, Match, Picture, Pool
 from ml.runtime import Model
 
 LEAST_SCORE = 0.005
 LIMIT = 0.5  # false boxes on a normal image
+DRAWS = 1000
+HOWS: tuple[Match, ...] = ("iou50", "iou30", "centre")
+AT_THRESHOLD = ("f1", "precision", "recall", "lesion_recall", "false_per_normal", "false_per_image")
+CALLED = ("image_sensitivity", "image_specificity", "unit_sensitivity", "unit_specificity")
 Figure = Callable[[Pool, Floats], float]
 
 
@@ -58,30 +62,40 @@ def picture(item: Item, kinds: Sequence[int], boxes: Any, scores: Any) -> Pictur
     )
 
 
-def figures(found: Sequence[Picture], threshold: float, classes: int, draws: int = 1000) -> dict[str, Any]:
-    """The figures of a set at a threshold chosen elsewhere, each {"value", "low", "high"} (95 %, units drawn).
-
-    f1, precision, recall at IoU 0.5, f1_iou30, f1_centre, ap50, recall_iou30 at 0.5 false boxes on a normal image."""
-    half, third, centre = (judge.pool(found, how) for how in ("iou50", "iou30", "centre"))
-    wanted: dict[str, tuple[Pool, Figure]] = {
-        name: (half, _at(name, threshold))
-        for name in ("f1", "precision", "recall", "lesion_recall", "false_per_normal", "false_per_image")
-    }
-    wanted |= {"f1_iou30": (third, _at("f1", threshold)), "f1_centre": (centre, _at("f1", threshold))}
-    wanted["recall_iou30"] = (third, lambda p, w: judge.recall_at_false(p, LIMIT, w))
-    wanted["ap50"] = (half, judge.average_precision)
-    for name in ("image_sensitivity", "image_specificity", "unit_sensitivity", "unit_specificity"):
-        wanted[name] = (half, _called(name, threshold))
-    told: dict[str, Any] = {}
-    for name, (pool, figure) in wanted.items():
-        low, high = judge.interval(pool, figure, draws) if draws else (float("nan"), float("nan"))
-        told[name] = {"value": _number(figure(pool, pool.ones)), "low": _number(low), "high": _number(high)}
+def figures(found: Sequence[Picture], threshold: float, classes: int, draws: int = DRAWS) -> dict[str, Any]:
+    """The figures of a set at a threshold chosen elsewhere; `mean_figures` of one seed, with COCO's own and a curve."""
+    pool = judge.pool(found, "iou50")
+    told = mean_figures([found], threshold, draws)
     told["coco"] = {name: _number(value) for name, value in judge.coco_figures(found, classes).items()}
     told["counts"] = {
-        "images": len(found), "units": len(half.units), "normal": int(half.normal.sum()), "boxes": len(half.kind),
-        "lesions": len(set(half.lesion.tolist())),
+        "images": len(found), "units": len(pool.units), "normal": int(pool.normal.sum()), "boxes": len(pool.kind),
+        "lesions": len(set(pool.lesion.tolist())),
     }  # fmt: skip
-    return told | {"threshold": threshold, "curve": curve(half)}
+    return told | {"threshold": threshold, "curve": curve(pool)}
+
+
+def mean_figures(seeds: Sequence[Sequence[Picture]], threshold: float, draws: int = DRAWS) -> dict[str, Any]:
+    """Each figure {"value", "low", "high"}: the mean over seeds of the same images in the same order, and its 95 %
+    interval over units, the same units drawn for every seed.
+
+    f1, precision, recall at IoU 0.5, f1_iou30, f1_centre, ap50, recall_iou30 at 0.5 false boxes on a normal image."""
+    pools = {how: [judge.pool(found, how) for found in seeds] for how in HOWS}
+    wanted: dict[str, tuple[Match, Figure]] = {name: ("iou50", _at(name, threshold)) for name in AT_THRESHOLD}
+    wanted |= {"f1_iou30": ("iou30", _at("f1", threshold)), "f1_centre": ("centre", _at("f1", threshold))}
+    wanted["recall_iou30"] = ("iou30", lambda pool, weights: judge.recall_at_false(pool, LIMIT, weights))
+    wanted["ap50"] = ("iou50", judge.average_precision)
+    wanted |= {name: ("iou50", _called(name, threshold)) for name in CALLED}
+    units = len(pools["iou50"][0].units)
+    told: dict[str, Any] = {}
+    for name, (how, figure) in wanted.items():
+        mean = _mean(pools[how], figure)
+        low, high = judge.interval(units, mean, draws)
+        told[name] = {"value": _number(mean(np.ones(units))), "low": _number(low), "high": _number(high)}
+    return told
+
+
+def _mean(pools: Sequence[Pool], figure: Figure) -> Callable[[Floats], float]:
+    return lambda weights: float(np.mean([figure(pool, weights) for pool in pools]))
 
 
 def curve(pool: Pool, points: int = 200) -> dict[str, list[float | None]]:

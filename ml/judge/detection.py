@@ -283,10 +283,10 @@ def _entry(image: int, box: Floats, kind: int) -> dict[str, Any]:
     }
 
 
-def interval(pool: Pool, figure: Callable[[Pool, Floats], float], draws: int = 1000, seed: int = 0) -> list[float]:
-    """The 95 % interval of a figure by a bootstrap of units: [low, high]; units, not images, are drawn."""
+def interval(units: int, figure: Callable[[Floats], float], draws: int = 1000, seed: int = 0) -> list[float]:
+    """The 95 % interval [low, high] of a figure of unit weights, by a bootstrap: units, not images, are drawn."""
     rng = np.random.default_rng(seed)
-    count = len(pool.units)
-    values = [figure(pool, rng.multinomial(count, np.full(count, 1 / count)).astype(np.float64)) for _ in range(draws)]
+    chances = np.full(units, 1 / max(units, 1))
+    values = [figure(rng.multinomial(units, chances).astype(np.float64)) for _ in range(draws if units > 1 else 0)]
     kept = [value for value in values if value == value]
     return cast(list[float], np.percentile(kept, [2.5, 97.5]).tolist()) if kept else [float("nan"), float("nan")]

@@ -12,7 +12,7 @@ from ml.images import read
 from ml.judge import detection as judge
 from ml.judge.detected import LEAST_SCORE, kinds_of, picture
 from ml.judge.detection import Floats, Picture
-from ml.runtime import Box, Model, Pipeline
+from ml.runtime import Box, Model
 
 STEPS = 40
 
@@ -44,12 +44,6 @@ def doubted(detector: Model, rejector: Model | None, items: Sequence[Item]) -> l
         tumour = np.ones(len(asked)) if rejector is None else rejector.classify(rgb, asked)[:, -1].astype(np.float64)
         found.append(Doubted(picture(item, kinds, boxes, best.scores), tumour))
     return found
-
-
-def pictures(pipeline: Pipeline, items: Sequence[Item]) -> list[Picture]:
-    """Images as a pipeline sees them: boxes that the rejector throws out at its threshold are not there."""
-    least = 0.0 if pipeline.rejector is None else pipeline.rejector.spec.threshold
-    return [one.kept(least) for one in doubted(pipeline.detector, pipeline.rejector, items)]
 
 
 def choose(tune: Sequence[Doubted], threshold: float) -> tuple[float, float]:

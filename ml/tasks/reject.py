@@ -20,6 +20,7 @@ from ml.data import Folder, Item
 from ml.detectors.export import MOST_SCORE, NAME, OPSET, NotTheSame, opened
 from ml.images import Input, normalised
 from ml.judge import detection as judge
+from ml.judge.detect_run import ALONE
 from ml.judge.detected import figures
 from ml.judge.second_stage import choose, doubted, gain
 from ml.networks.cnn10 import Cnn10
@@ -147,6 +148,7 @@ def assemble(out: Path, name: str, detect: Path, reject: Path | None, threshold:
         "reject": None,
         "classify": None,
     }
+    told[ALONE] = model_file.load(detect).threshold
     for part, source in (("detect", detect), ("reject", reject)):
         if source is None:
             continue

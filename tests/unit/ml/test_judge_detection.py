@@ -112,7 +112,7 @@ def test_interval_holds_the_figure_and_draws_units() -> None:
     rng = np.random.default_rng(1)
     pictures = [picture([A], [(A, 0.9)] if rng.random() < 0.7 else [], f"u{n}") for n in range(60)]
     pool = judge.pool(pictures, "iou50")
-    low, high = judge.interval(pool, lambda p, w: judge.at_threshold(p, 0.5, w)["recall"], draws=300)
+    low, high = judge.interval(60, lambda weights: judge.at_threshold(pool, 0.5, weights)["recall"], draws=300)
     recall = judge.at_threshold(pool, 0.5)["recall"]
     assert low < recall < high
     assert high - low == pytest.approx(2 * 1.96 * (recall * (1 - recall) / 60) ** 0.5, rel=0.25)
