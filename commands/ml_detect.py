@@ -125,7 +125,7 @@ def folds_detect(
         if not numbers:
             raise Refused("--seeds needs numbers with commas between them.")
         chosen = _recipe(recipe, size, epochs, batch, rate, copies, budget, one_class)
-        plan = Plan(chosen, numbers, n_folds, holdout, random_folds)
+        plan = Plan(replace(chosen, eight_bits=False), numbers, n_folds, holdout, random_folds)
         result = cross(
             load(given_path(data)), given_path(out), plan, lambda line: print(line, file=sys.stderr, flush=True)
         )

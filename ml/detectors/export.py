@@ -26,7 +26,14 @@ class NotTheSame(ValueError):
 def export(detector: Detector, network: nn.Module, given: Input, path: Path, probe: Planes) -> dict[str, float]:
     """Write model.onnx, batch of one; returns the largest differences on `probe` (n, 3, h, w). Raises NotTheSame."""
     whole = detector.exportable(copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format).eval()).eval()
+    to_onnx(whole, given, path, detector.outputs)
+    return parity(whole, path, detector.decode, probe)
+
+
+def to_onnx(whole: nn.Module, given: Input, path: Path, outputs: Sequence[str], *, free_batch: bool = False) -> None:
+    """Trace a network in evaluation into a file; `free_batch` lets it take any number of pictures at once."""
     blank = torch.zeros(1, 3, given.height, given.width)
+    free = {name: {0: "batch"} for name in (NAME, *outputs)} if free_batch else None
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer warns of each size that is constant, as it should be here
         whole(blank)
@@ -35,11 +42,11 @@ def export(detector: Detector, network: nn.Module, given: Input, path: Path, pro
             (blank,),
             str(path),
             input_names=[NAME],
-            output_names=list(detector.outputs),
+            output_names=list(outputs),
             opset_version=OPSET,
+            dynamic_axes=free,
             dynamo=False,
         )
-    return parity(whole, path, detector.decode, probe)
 
 
 def parity(whole: nn.Module, path: Path, decode: str, probe: Planes) -> dict[str, float]:

@@ -44,6 +44,7 @@ class Recipe:
     plain_from: float = 0.8  # the last fifth is trained without mosaics
     budget_minutes: float = 0.0
     one_class: str = ""
+    eight_bits: bool = True
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
@@ -72,7 +73,7 @@ def train(folder: Folder, out: Path, recipe: Recipe, seed: int, items: tuple[Seq
         sets = [Pictures(part, classes, given, one_class=bool(recipe.one_class)) for part in items]
         while progress(state, recipe) < 1:
             epoch(state, recipe, seed, sets[0], sets[1], run)
-        finish(run, state.detector, state.average, given, classes, folder, sets[0], sets[1])
+        finish(run, state.detector, state.average, given, classes, folder, sets[0], sets[1], recipe.eight_bits)
     except Cancelled:
         run.end("cancelled")
         return run

@@ -21,6 +21,7 @@ from ml.runtime import Model
 from ml.tasks.detect_data import Pictures
 
 NMS_IOU = 0.5
+DRAWS = 200
 MOST_LOST = 0.02  # of F1, for eight bits
 PROBES, CALIBRATION = 4, 64
 USE = "Points at places on an ultrasound picture for a person to look at. Research use only; not a medical device."
@@ -65,6 +66,7 @@ def finish(
     folder: Folder,
     data: Pictures,
     tune: Pictures,
+    smaller: bool,
 ) -> None:
     """Write model.onnx, model.json, perhaps model.int8.onnx, and metrics.json. Raises NotTheSame."""
     probe = np.concatenate([normalised(tune.sample(i).rgb, given) for i in range(min(PROBES, len(tune)))])
@@ -73,11 +75,12 @@ def finish(
     run.write("model.json", told)
     found = pictures(Model.open(run.path), tune.items)
     threshold = round(judge.best_threshold(judge.pool(found, "iou50")), 4)
-    metrics: dict[str, Any] = {"parity": same, "tune": figures(found, threshold, len(classes))}
+    metrics: dict[str, Any] = {"parity": same, "tune": figures(found, threshold, len(classes), DRAWS)}
     metrics["threshold"] = {"value": threshold, "chosen": "highest F1 at IoU 0.5 on tune", "images": len(tune)}
     told["threshold"] = threshold
     run.write("model.json", told)
-    metrics["eight_bits"] = eight_bits(run, told, given, data, tune, threshold)
+    if smaller:
+        metrics["eight_bits"] = eight_bits(run, told, given, data, tune, threshold)
     run.write("metrics.json", metrics)
 
 

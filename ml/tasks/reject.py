@@ -17,7 +17,7 @@ from torch import nn
 
 from ml import model_file, run_folder
 from ml.data import Folder, Item
-from ml.detectors.export import MOST_SCORE, NAME, OPSET, NotTheSame, opened
+from ml.detectors.export import MOST_SCORE, NAME, NotTheSame, opened, to_onnx
 from ml.images import Input, normalised
 from ml.judge import detection as judge
 from ml.judge.detect_run import ALONE
@@ -165,19 +165,8 @@ def assemble(out: Path, name: str, detect: Path, reject: Path | None, threshold:
 
 def _export(network: nn.Module, given: Input, path: Path) -> float:
     """Write the network with a free batch; the largest difference of probabilities. Raises NotTheSame."""
-    blank = torch.zeros(1, 3, given.height, given.width)
-    free = {NAME: {0: "batch"}, "logits": {0: "batch"}}
+    to_onnx(network.eval(), given, path, ("logits",), free_batch=True)
     with torch.no_grad():
-        torch.onnx.export(
-            network.eval(),
-            (blank,),
-            str(path),
-            input_names=[NAME],
-            output_names=["logits"],
-            opset_version=OPSET,
-            dynamic_axes=free,
-            dynamo=False,
-        )
         noise = np.random.default_rng(0).integers(0, 256, (given.height, given.width, 3), dtype=np.uint8)
         planes = np.concatenate([normalised(noise, given)] * 2)
         ours = network(torch.from_numpy(planes)).softmax(dim=1).numpy()
