@@ -127,3 +127,44 @@ def save_pipeline(folder: Path, *, dark: bool = False, side: int = 64, cell: int
             "classify": "classify/"}  # fmt: skip
     (folder / "pipeline.json").write_text(json.dumps(told))
     return folder
+
+
+def dark_spots(side: int, cell: int) -> bytes:
+    """A detector of what is darker than its surroundings, in the form of "fcos": each half cell on a grid is looked at."""
+    step = cell // 2
+    count = side // step
+    y, x = np.mgrid[0:count, 0:count].reshape(2, -1) * step
+    middle = step / 2
+    corners = [x + middle - cell, y + middle - cell, x + middle + cell, y + middle + cell]
+    boxes = np.stack(corners, axis=1)[None].clip(0, side).astype(np.float32)
+    n = count * count
+    pool = {"strides": [step, step], "count_include_pad": 0}
+    near, far = (cell - step) // 2, (4 * cell - step) // 2
+    nodes = [
+        helper.make_node("ReduceMean", ["images"], ["grey"], axes=[1], keepdims=1),
+        helper.make_node("AveragePool", ["grey"], ["centre"], kernel_shape=[cell] * 2, pads=[near] * 4, **pool),
+        helper.make_node("AveragePool", ["grey"], ["around"], kernel_shape=[4 * cell] * 2, pads=[far] * 4, **pool),
+        helper.make_node("Sub", ["around", "centre"], ["deeper"]),
+        helper.make_node("Mul", ["deeper", "gain"], ["score"]),
+        helper.make_node("Clip", ["score", "none", "all"], ["clipped"]),
+        helper.make_node("Reshape", ["clipped", "shape"], ["scores"]),
+        helper.make_node("Identity", ["places"], ["boxes"]),
+    ]
+    constants = {
+        "gain": np.float32(6), "none": np.float32(0), "all": np.float32(1), "shape": np.asarray([1, n, 1], np.int64),
+        "places": boxes, "single": 1,
+    }  # fmt: skip
+    return graph(nodes, {"scores": [1, n, 1], "boxes": [1, n, 4]}, side, constants)
+
+
+def save_liver(folder: Path) -> Path:
+    """Dark round areas of a liver as boxes, each called cyst or non-cyst by its brightness."""
+    save(folder / "detect", dark_spots(256, 24), side=256, task="detect", decode="fcos", classes=["lesion"],
+         threshold=0.45, nms_iou=0.1)  # fmt: skip
+    save(folder / "classify", brightness_classifier(64, [-60, 60], [10, -10]), side=64, task="classify",
+         decode="softmax", classes=["cyst", "non-cyst"], input={"resize": "crop"})  # fmt: skip
+    told = {"format": 1, "name": "tiny-liver", "version": 1, "detect": "detect/", "classify": "classify/"}
+    (folder / "pipeline.json").write_text(json.dumps(told))
+    (folder / "card.md").write_text("# tiny-liver\n\nA few numbers that find dark round areas. For tests only.\n")
+    (folder / "metrics.json").write_text(json.dumps({"tune": {"f1": 0.5, "map50": 0.25}}))
+    return folder
