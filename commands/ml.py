@@ -174,6 +174,10 @@ def evaluate_(
             from ml.judge.evaluate import evaluate
 
             result = evaluate(given_path(run), given_path(data), split, other_source)
+        elif task in {"detect", "reject"}:
+            from ml.judge.detect_run import evaluate as evaluate_boxes
+
+            result = evaluate_boxes(given_path(run), given_path(data), split, other_source)
         else:
             raise Refused(f"A run of the task {task} cannot be judged here.")
         if report:
@@ -188,3 +192,6 @@ def task_of(run: Path) -> str:
     from ml.run_folder import read
 
     return str(read(run).get("task"))
+
+
+from commands import ml_detect  # noqa: E402, F401 -- its verbs hang on the ones above
