@@ -4,12 +4,13 @@ Numba takes a second and 90 MB to come up, LLVM alone a tenth of a second. `prep
 rights; making the code takes about five seconds, once for each version of its source."""
 
 import ctypes
+import fcntl
 import os
 import platform
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -32,25 +33,31 @@ def kept_at() -> Path:
     return _HERE / "__pycache__" / f"native-{sha256(b'|'.join(made_of)).hexdigest()[:16]}.o"
 
 
-def keep(code: bytes) -> None:
-    """Put it there, where this folder may be written."""
+def keep(make: Callable[[], bytes]) -> bytes:
+    """The kept code, made where it is not there: by one process, while all others wait. What cannot be kept is given."""
     path = kept_at()
-    part = path.with_suffix(f".{os.getpid()}")
-    with suppress(OSError):
-        path.parent.mkdir(exist_ok=True)
-        part.write_bytes(code)
-        part.replace(path)
+    with ExitStack() as held:
+        with suppress(OSError):  # a folder that may not be written: everybody makes it for himself
+            path.parent.mkdir(exist_ok=True)
+            lock = held.enter_context(path.with_suffix(".lock").open("ab"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.is_file():
+            return path.read_bytes()
+        code = make()
+        with suppress(OSError):
+            part = path.with_suffix(f".{os.getpid()}")
+            part.write_bytes(code)
+            part.replace(path)
+        return code
 
 
 def machine_code() -> bytes:
-    """The kept one, or one that a process of its own makes now."""
+    """The kept one, or one that a process of its own makes now: it goes on, and keeps it, when this one is ended."""
     path = kept_at()
     if path.is_file():
         return path.read_bytes()
     root = _HERE.parent.parent
-    done = subprocess.run(_BUILD, cwd=root, stdout=subprocess.PIPE, timeout=_BUILD_SECONDS, check=True)
-    keep(done.stdout)
-    return done.stdout
+    return subprocess.run(_BUILD, cwd=root, stdout=subprocess.PIPE, timeout=_BUILD_SECONDS, check=True).stdout
 
 
 @cache

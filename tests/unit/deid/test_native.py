@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -107,17 +109,22 @@ def test_too_little_room_is_said_and_not_written_over() -> None:
     assert (guard[32:] == 7).all()
 
 
-def test_it_is_kept_and_made_anew_where_it_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_made_once_and_kept_and_given_where_it_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
-    monkeypatch.setattr(
-        native.subprocess, "run", lambda *_, **__: made.append(1) or subprocess.CompletedProcess([], 0, b"code")
-    )
+
+    def make() -> bytes:
+        made.append(1)
+        time.sleep(0.05)
+        return b"code"
+
     monkeypatch.setattr(native, "kept_at", lambda: tmp_path / "folder" / "code.o")
-    assert native.machine_code() == native.machine_code() == b"code" and len(made) == 1
-    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["code.o"]
+    with ThreadPoolExecutor(4) as several:
+        assert set(several.map(lambda _: native.keep(make), range(4))) == {b"code"}
+    assert len(made) == 1 and native.machine_code() == b"code"
+    assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == ["code.lock", "code.o"]
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setattr(native, "kept_at", lambda: tmp_path / "file" / "code.o")
-    assert native.machine_code() == native.machine_code() == b"code" and len(made) == 3
+    assert native.keep(make) == native.keep(make) == b"code" and len(made) == 3
 
 
 def test_no_service_loads_the_compiler() -> None:
