@@ -3,12 +3,12 @@
 Only training samples are augmented, after the split: no view of a held-out image is ever made for training."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.transforms import v2
 
 from ml.images import crop
@@ -74,7 +74,13 @@ class Store:
         return torch.stack([self._plain[_key(one, recipe)] for one in samples], dim=1)
 
     @torch.no_grad()
-    def _fill(self, held: dict[str, Tensor], samples: Sequence[Sample], recipe: Recipe, change: "_Change") -> None:
+    def _fill(
+        self,
+        held: dict[str, Tensor],
+        samples: Sequence[Sample],
+        recipe: Recipe,
+        change: Callable[[Tensor, Recipe], list[Tensor]],
+    ) -> None:
         missing = [one for one in samples if _key(one, recipe) not in held]
         if not missing:
             return
@@ -91,10 +97,6 @@ class Store:
     def _augmented(pixels: Tensor, recipe: Recipe) -> list[Tensor]:
         change = augmented(recipe)
         return [change(pixels) for _ in range(recipe.kept_views)]
-
-
-class _Change(Protocol):
-    def __call__(self, one: Tensor, given: Recipe) -> list[Tensor]: ...
 
 
 def _key(sample: Sample, recipe: Recipe) -> str:
@@ -114,9 +116,9 @@ def cut(samples: Sequence[Sample], recipe: Recipe, room: float = 1.0) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(np.stack(cuts)))
 
 
-def augmented(recipe: Recipe) -> nn.Module:
+def augmented(recipe: Recipe) -> Callable[[Tensor], Tensor]:
     """What a training view may be: mirrored, turned, moved, closer or farther, brighter, covered in part."""
-    return v2.Compose(
+    change: Callable[[Tensor], Tensor] = v2.Compose(
         [
             v2.RandomHorizontalFlip(),
             v2.RandomAffine(
@@ -132,6 +134,7 @@ def augmented(recipe: Recipe) -> nn.Module:
             v2.Normalize([MEAN] * 3, [STD] * 3),
         ]
     )
+    return change
 
 
 def fed(pixels: Tensor) -> Tensor:
