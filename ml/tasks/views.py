@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from ml.images import crop
+from ml.images import crop, fitted
 from ml.networks.efficientnet_lite import Body
 from ml.samples import Sample, pictures
 from ml.tasks.recipes import Recipe
@@ -100,7 +100,7 @@ class Store:
 
 
 def _key(sample: Sample, recipe: Recipe) -> str:
-    told = f"{sample.item.sha256} {sample.box} {recipe.side} {recipe.margin} {recipe.kept_views}"
+    told = f"{sample.item.sha256} {sample.box} {recipe.side} {recipe.margin} {recipe.resize} {recipe.kept_views}"
     return hashlib.sha256(told.encode()).hexdigest()
 
 
@@ -111,8 +111,14 @@ def cut(samples: Sequence[Sample], recipe: Recipe, room: float = 1.0) -> Tensor:
         box, margin = sample.box, recipe.margin
         if box is None:
             box, margin = (0.0, 0.0, float(rgb.shape[1]), float(rgb.shape[0])), 0.0
-        wide = ((1 + 2 * margin) * room - 1) / 2
-        cuts.append(crop(rgb, box, wide, side, side, 0).transpose(2, 0, 1))
+        if sample.box is not None and recipe.resize == "fit":
+            shown = np.zeros((side, side, 3), np.uint8)
+            start = (side - recipe.side) // 2
+            inner = slice(start, start + recipe.side)
+            shown[inner, inner] = fitted(rgb, box, margin, recipe.side, recipe.side, 0)
+        else:
+            shown = crop(rgb, box, ((1 + 2 * margin) * room - 1) / 2, side, side, 0)
+        cuts.append(shown.transpose(2, 0, 1))
     return torch.from_numpy(np.ascontiguousarray(np.stack(cuts)))
 
 
