@@ -50,11 +50,11 @@ class Tower(nn.Module):
     def __init__(self, levels: int) -> None:
         super().__init__()
         self.convs = nn.ModuleList(nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, bias=False) for _ in range(DEPTH))
-        self.norms = nn.ModuleList(nn.ModuleList(_norm() for _ in range(DEPTH)) for _ in range(levels))
+        self.norms = nn.ModuleList(_norm() for _ in range(levels * DEPTH))
 
     def forward(self, x: Tensor, level: int) -> Tensor:
-        for conv, norm in zip(self.convs, self.norms[level], strict=True):  # type: ignore[arg-type]
-            x = functional.relu(norm(conv(x)), inplace=True)
+        for place, conv in enumerate(self.convs):
+            x = functional.relu(self.norms[level * DEPTH + place](conv(x)), inplace=True)
         return x
 
 
@@ -74,8 +74,9 @@ class LiteFcos(nn.Module):
                     nn.init.normal_(conv.weight, std=math.sqrt(2 / (conv.kernel_size[0] ** 2 * conv.in_channels)))
         nn.init.normal_(self.score.weight, std=0.01)
         nn.init.normal_(self.box.weight, std=0.01)
-        nn.init.constant_(self.score.bias, -math.log(99))  # a point in a hundred holds something
-        nn.init.constant_(self.box.bias, math.log(START_SIDE))
+        if self.score.bias is not None and self.box.bias is not None:
+            nn.init.constant_(self.score.bias, -math.log(99))  # a point in a hundred holds something
+            nn.init.constant_(self.box.bias, math.log(START_SIDE))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         logits, boxes = [], []
@@ -114,8 +115,8 @@ class FcosDetector:
     """`LiteFcos` as a `Detector`; Apache-2.0 through and through, ImageNet weights included."""
 
     decode = "fcos"
-    outputs = ("scores", "boxes")
-    strides = STRIDES
+    outputs: tuple[str, ...] = ("scores", "boxes")
+    strides: tuple[int, ...] = STRIDES
     mean, std = MEAN, STD
     licence, shippable = "Apache-2.0", True
 

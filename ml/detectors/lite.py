@@ -20,7 +20,8 @@ class LiteEye(nn.Module):
         super().__init__()
         whole = pretrained(1) if weights else EfficientNetLite0(1)
         whole.eval()
-        self.frozen, self.stem, self.blocks = frozen, whole._conv_stem, whole._blocks
+        self.frozen, self.blocks = frozen, whole._blocks
+        self.stem: nn.Module = whole._conv_stem
         self.stem_norm: nn.Module = whole._bn0
         if frozen:
             self.stem, self.stem_norm = fused(self.stem, self.stem_norm), nn.Identity()
