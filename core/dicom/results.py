@@ -44,7 +44,7 @@ class Seen:
 
     @property
     def outline(self) -> NDArray[np.float64]:
-        """(5, 2) corners as (column, row), closed."""
+        """(5, 2) corners as (column, row), closed; 0, 0 is the corner of the first pixel (PS3.3 C.18.6.1.1, C.10.5.1.1)."""
         x1, y1 = self.x + self.width, self.y + self.height
         return np.asarray([[self.x, self.y], [x1, self.y], [x1, y1], [self.x, y1], [self.x, self.y]], np.float64)
 
@@ -147,12 +147,11 @@ def _annotation(
     source: Dataset, seen: Sequence[Seen], frame: int, layer: hd.pr.GraphicLayer
 ) -> hd.pr.GraphicAnnotation:
     pixel = hd.pr.AnnotationUnitsValues.PIXEL
-    # Graphic data of a presentation state counts from 1 at the centre of the first pixel (PS3.3 C.10.5.1.2).
-    shapes = [hd.pr.GraphicObject("POLYLINE", one.outline + 0.5, pixel) for one in seen]
+    shapes = [hd.pr.GraphicObject("POLYLINE", one.outline, pixel) for one in seen]
     texts = [
         hd.pr.TextObject(
             f"{one.label or UNSURE.meaning} {one.score:.2f} - {NOTICE}", pixel,
-            anchor_point=(one.x + 0.5, one.y + 0.5), anchor_point_visible=False,
+            anchor_point=(one.x, one.y), anchor_point_visible=False,
         )
         for one in seen
     ]  # fmt: skip
