@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,7 +35,13 @@ def bench(
     run: Annotated[Path | None, typer.Option(help="of infer: the RUN or pipeline folder that answers")] = None,
 ) -> None:
     """Measure; every loop is bounded and stays on loopback."""
-    measures = {"chain": _chain, "pages": _pages, "ui": _ui, "deid": _deid, "infer": lambda rounds: _infer(run, rounds)}
+    measures: dict[str, Callable[[int], dict[str, Any]]] = {
+        "chain": _chain,
+        "pages": _pages,
+        "ui": _ui,
+        "deid": _deid,
+        "infer": lambda rounds: _infer(run, rounds),
+    }
     if what not in measures:
         raise Malformed(f"What can be measured now: {', '.join(measures)}.")
     print(json.dumps(measures[what](rounds)))
