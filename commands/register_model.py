@@ -7,6 +7,7 @@ import numpy as np
 import typer
 from sqlmodel import select
 
+from commands.main import given_path
 from core.db import reading, transaction
 from core.errors import NotFound, Refused
 from core.inference import folder as model_folder
@@ -19,13 +20,14 @@ from ml.runtime import Model, Pipeline
 
 
 def register_model(
-    run: Annotated[Path, typer.Argument(help="the RUN or pipeline folder")],
+    folder: Annotated[str, typer.Argument(metavar="RUN", help="the RUN or pipeline folder")],
     role: Annotated[str, typer.Option("--role", help="site or central")],
     by: Annotated[str, typer.Option(help="the name of the person who registers it")],
     domain: Annotated[str, typer.Option(help="the organ, or * for any")],
     accept: Annotated[bool, typer.Option(help="let it take effect at once; the person must be allowed to")] = False,
 ) -> None:
     """Put a trained model into the registry of a node. It takes effect when a person accepts it on the page Models."""
+    run = given_path(folder)
     told = model_folder.read(model_folder.from_folder(run))
     _try(run, told.task)
     with open_node(load(role=role)) as node:
