@@ -52,7 +52,7 @@ class LiteEye(nn.Module):
         return found
 
 
-def even(conv: nn.Module) -> nn.Conv2d:
+def even(conv: object) -> nn.Conv2d:
     """The same convolution with the same padding on all sides, which the runtime's fast layout can do without copies.
 
     Where the stride is 2 the weights were learned with a column more on the right: this sees the picture one pixel to
