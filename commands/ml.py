@@ -11,11 +11,13 @@ from typing import Annotated, Any
 
 import typer
 
+from commands.engine_bundle import bundle
 from commands.main import given_path
 from core.errors import Refused
 from ml.annotations import BadFolder
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+app.command("bundle")(bundle)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ NAME = "images"
 
 def export(detector: Detector, network: nn.Module, given: Input, path: Path, probe: Planes) -> dict[str, float]:
     """Write model.onnx, batch of one; returns the largest differences on `probe` (n, 3, h, w). Raises NotTheSame."""
-    whole = detector.exportable(copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format).eval()).eval()
+    whole = detector.exportable(copy.deepcopy(network).cpu().to(memory_format=torch.contiguous_format).eval()).eval()
     to_onnx(whole, given, path, detector.outputs)
     return parity(whole, path, detector.decode, probe)
 

@@ -43,8 +43,8 @@ def plots(result: Mapping[str, Any]) -> list[str]:
 
     if "pr" in result:
         found, points = result["metrics"], result["pr"]
-        at = (found["recall"]["value"], found["precision"]["value"])
-        return [draw.precision_recall(points, at), draw.recall_by_false(points)]
+        here = (found["recall"]["value"], found["precision"]["value"])
+        return [draw.precision_recall(points, here), draw.recall_by_false(points)]
     figures = next(iter(result["per"].values()))["metrics"]
     sensitivity, specificity = figures["sensitivity"]["value"], figures["specificity"]["value"]
     at = None if sensitivity is None or specificity is None else (1 - specificity, sensitivity)

@@ -28,7 +28,7 @@ from ml.run_folder import Cancelled, Run
 from ml.runtime import Model
 from ml.samples import pixel_digests
 from ml.tasks.detect import follow, prepare
-from ml.tasks.detect_finish import USE, digest, named
+from ml.tasks.detect_finish import USE, card, digest, named
 from ml.tasks.reject_data import CLASSES, Patches, gather
 
 
@@ -134,6 +134,7 @@ def finish(
     metrics["tune"] = figures(after, round(chosen[0], 4), len(detector.spec.classes))
     metrics["ap50_before"] = round(judge.average_precision(judge.pool([one.picture for one in found], "iou50")), 4)
     run.write("metrics.json", metrics)
+    (run.path / "card.md").write_text(card(told, metrics["tune"]), "utf-8")
     assemble(run.path / "pipeline", named(f"{folder.name}-pipeline"), detect, run.path, round(chosen[0], 4))
 
 

@@ -73,6 +73,7 @@ def test_a_run_leaves_what_its_readers_need(done: Path, folder: Folder) -> None:
     assert told["classes"] == ["cyst", "non-cyst"]
     metrics = json.loads((done / "metrics.json").read_text())
     assert metrics["parity"]["box_px"] <= 1
+    assert "may be shipped: yes" in (done / "card.md").read_text()
     assert told["threshold"] == metrics["threshold"]["value"]
     assert metrics["eight_bits"]["kept"] == ("model.int8.onnx" in told["files"])
     assert Pipeline.open(done).frame(np.zeros((80, 100, 3), np.uint8)) is not None
