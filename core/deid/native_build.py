@@ -1,4 +1,4 @@
-"""Makes the machine code of `core.deid.native_source`: `python -m core.deid.native_build [--keep]`.
+"""Makes the machine code of `core.deid.native_source`: `python -m core.deid.native_build` keeps and writes it.
 
 For any processor of this kind, so that a copied installation works; nothing in it leads back into the interpreter."""
 
@@ -87,8 +87,6 @@ def _alone(text: str) -> str:
 
 
 if __name__ == "__main__":
-    code = object_code()
-    if sys.argv[1:] == ["--keep"]:
-        native.keep(code)
-    else:
-        sys.stdout.buffer.write(code)
+    made = object_code()
+    native.keep(made)  # here, so that it is there next time even where who asked for it has not waited
+    sys.stdout.buffer.write(made)

@@ -107,17 +107,19 @@ def test_too_little_room_is_said_and_not_written_over() -> None:
     assert (guard[32:] == 7).all()
 
 
-def test_it_is_kept_and_made_anew_where_it_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_kept_where_that_is_possible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
-    monkeypatch.setattr(
-        native.subprocess, "run", lambda *_, **__: made.append(1) or subprocess.CompletedProcess([], 0, b"code")
-    )
+    run = lambda *_, **__: made.append(1) or subprocess.CompletedProcess([], 0, b"made")  # noqa: E731
+    monkeypatch.setattr(native.subprocess, "run", run)
     monkeypatch.setattr(native, "kept_at", lambda: tmp_path / "folder" / "code.o")
-    assert native.machine_code() == native.machine_code() == b"code" and len(made) == 1
+    assert native.machine_code() == b"made" and made
+    native.keep(b"kept")
+    assert native.machine_code() == b"kept" and len(made) == 1
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["code.o"]
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setattr(native, "kept_at", lambda: tmp_path / "file" / "code.o")
-    assert native.machine_code() == native.machine_code() == b"code" and len(made) == 3
+    native.keep(b"kept")
+    assert native.machine_code() == b"made"
 
 
 def test_no_service_loads_the_compiler() -> None:
