@@ -3,6 +3,7 @@
 As a script, in the background: `nice python -m commands.bench_text 600 --seed 1 --processes 2`."""
 
 import json
+import math
 import statistics
 import time
 import unicodedata
@@ -24,6 +25,7 @@ from core.deid.text_line import Text
 from core.deid.text_match import Identifiers
 from ml.phantom_banners import Banner, Written, banner
 
+TURN: Final = 12  # screens: each maker's once
 COVERED: Final = 0.9  # of a line's ink: it is found
 STRIP: Final = 80  # rows under the wrong rule that are read again
 CUT: Final = 4  # rows: a line that ends so near to the end of the strip goes on below it
@@ -33,19 +35,18 @@ SPARSE: Final = 10  # one header in so many names neither the institution nor th
 STRATA: Final = ("maker", "size", "script", "contrast", "drawing", "place", "stored")
 
 
-def banners(count: int, seed: int, processes: int = 1) -> dict[str, Any]:
+def banners(count: int, seed: int, processes: int = 1, enough: float = math.inf) -> dict[str, Any]:
     """Recall and precision of each stratum over `count` screens, and the gate without any device rule and with a rule
     whose banner is 8 rows too short.
 
     The strata go round evenly, so a smaller count is a fair sample of a larger one: 72 screens are each maker at each
     size, 144 in each script as well; the rest is drawn. About 1.5 s of one core each. Under the wrong rule only the
-    first rows look different: they are read again, the rest is as it was."""
-    work = partial(_one, seed)
-    if processes == 1:
-        results = [work(number) for number in range(count)]
-    else:
-        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-            results = list(pool.map(work, range(count), chunksize=4))
+    first rows look different: they are read again, the rest is as it was. After `enough` seconds it ends with fewer."""
+    work, until = partial(_one, seed), time.monotonic() + enough
+    results: list[dict[str, Any]] = []
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        while len(results) < count and (not results or time.monotonic() < until):
+            results += pool.map(work, range(len(results), min(len(results) + TURN, count)))
     strata: dict[str, dict[str, Any]] = {}
     for name in STRATA:
         groups = defaultdict(list)
@@ -53,7 +54,7 @@ def banners(count: int, seed: int, processes: int = 1) -> dict[str, Any]:
             groups[result["strata"][name]].append(result)
         strata[name] = {value: _summary(group) for value, group in sorted(groups.items())}
     return {
-        "screens": count,
+        "screens": len(results),
         "seed": seed,
         "all": _summary(results),
         "strata": strata,

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 _HERE: Final = Path(__file__).parent
 _BUILD: Final = [sys.executable, "-m", "core.deid.native_build"]
-_BUILD_SECONDS: Final = 120.0
+_BUILD_SECONDS: Final = 600.0
 
 
 def kept_at() -> Path:

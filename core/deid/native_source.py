@@ -20,9 +20,10 @@ _ZEROS: Final = 0xF0  # sixteen zeros, the only symbol without a value behind wh
 Bytes = NDArray[np.uint8]
 Tables = NDArray[np.uint16]
 Numbers = NDArray[np.int64]
+Int = int | np.int64
 
 
-def bits_at(data: Bytes, position: int) -> np.uint64:
+def bits_at(data: Bytes, position: Int) -> np.uint64:
     """The bits from `position` on at the top of a word: at least 57, those behind them zero."""
     first, word = np.uint64(position >> 3), np.uint64(0)
     for index in range(8):
@@ -30,12 +31,12 @@ def bits_at(data: Bytes, position: int) -> np.uint64:
     return word << np.uint64(position & 7)
 
 
-def look(data: Bytes, position: int, count: int) -> int:
+def look(data: Bytes, position: Int, count: Int) -> Int:
     """The next `count` bits, at most 31."""
     return np.int64(bits_at(data, position) >> np.uint64(33)) >> (31 - count)
 
 
-def put(out: Bytes, at: int, value: int, count: int) -> int:
+def put(out: Bytes, at: Int, value: Int, count: Int) -> Int:
     """Write `count` bits from bit `at` on; returns where they end."""
     while count > 0:
         room = 8 - (at & 7)
@@ -46,7 +47,7 @@ def put(out: Bytes, at: int, value: int, count: int) -> int:
     return at
 
 
-def copy(data: Bytes, start: int, end: int, out: Bytes, at: int) -> int:
+def copy(data: Bytes, start: Int, end: Int, out: Bytes, at: Int) -> Int:
     """Copy the bits from `start` to `end` behind bit `at`; returns where they end."""
     some = min(-at & 7, end - start)
     at = put(out, at, look(data, start, some), some)
@@ -59,11 +60,10 @@ def copy(data: Bytes, start: int, end: int, out: Bytes, at: int) -> int:
     return put(out, at + (whole << 3), look(data, start, end - start), end - start)
 
 
-def put_difference(out: Bytes, at: int, value: int, codes: Numbers) -> int:
+def put_difference(out: Bytes, at: Int, value: Int, codes: Numbers) -> Int:
     """Write a DC difference; returns where it ends, -1 where the table has no code for its size."""
-    size, rest = 0, abs(value)
-    while rest:
-        rest >>= 1
+    size = 0
+    while size < len(codes) and not -(1 << size) < value < 1 << size:
         size += 1
     if size >= len(codes) or not codes[size, 1]:
         return -1
@@ -71,7 +71,7 @@ def put_difference(out: Bytes, at: int, value: int, codes: Numbers) -> int:
     return put(out, at, value if value >= 0 else value + (1 << size) - 1, size)
 
 
-def dc(data: Bytes, position: int, table: Tables) -> tuple[int, int]:
+def dc(data: Bytes, position: Int, table: Tables) -> tuple[Int, Int]:
     """(where it ends, the difference) of the DC code here; the end is -1 where there is none."""
     entry = np.int64(table[look(data, position, 16)])
     size = entry & 255
@@ -82,11 +82,12 @@ def dc(data: Bytes, position: int, table: Tables) -> tuple[int, int]:
     return position + size, value if not size or value >> (size - 1) else value - (1 << size) + 1
 
 
-def join(table: Tables, steps: Tables) -> int:
+def join(table: Tables, steps: Tables) -> Int:
     """Fill `steps`: for WINDOW bits how many bits the AC codes in them and their values take, at most 31, and << 5 how many
     coefficients they pass, ENDED more at the end of a block; 0 where the first code is longer or unknown."""
     for pattern in range(len(steps)):
-        bits, passed = 0, 0
+        bits: Int = 0
+        passed: Int = 0
         while passed < ENDED:
             entry = np.int64(table[(pattern << (16 - WINDOW + bits)) & 0xFFFF])
             length, size = entry >> _ENTRY, entry & 15
@@ -100,11 +101,13 @@ def join(table: Tables, steps: Tables) -> int:
     return 0
 
 
-def ac(data: Bytes, position: int, length: int, table: Tables, steps: Tables) -> int:
+def ac(data: Bytes, position: Int, length: Int, table: Tables, steps: Tables) -> Int:
     """Where the AC codes of the block end; -1 where they are broken. Codes are taken some at a time."""
-    passed, begin = 1, position
+    passed: Int = 1
+    begin = position
     while passed < 64:
-        word, left = bits_at(data, position), 57
+        word = bits_at(data, position)
+        left: Int = 57
         while left > _MOST and passed < 64:
             step = np.int64(steps[word >> np.uint64(64 - WINDOW)])
             if not step:
@@ -118,9 +121,9 @@ def ac(data: Bytes, position: int, length: int, table: Tables, steps: Tables) ->
     return position if is_whole else ac_singly(data, begin, length, table)  # it took codes of the next block too
 
 
-def ac_singly(data: Bytes, position: int, length: int, table: Tables) -> int:
+def ac_singly(data: Bytes, position: Int, length: Int, table: Tables) -> Int:
     """As `ac`, code by code."""
-    passed = 1
+    passed: Int = 1
     while passed < 64:
         entry = np.int64(table[look(data, position, 16)]) if position <= length else 0
         if not entry:
@@ -134,15 +137,18 @@ def ac_singly(data: Bytes, position: int, length: int, table: Tables) -> int:
 
 
 def walk(
-    data: Bytes, length: int, masked: NDArray[np.bool_], blocks: Numbers, dc_tables: Tables, ac_tables: Tables,
+    data: Bytes, length: Int, masked: NDArray[np.bool_], blocks: Numbers, dc_tables: Tables, ac_tables: Tables,
     steps: Tables, black: Numbers, codes: Numbers, ends: Numbers, predictions: Numbers, out: Bytes,
-) -> int:  # fmt: skip
+) -> Int:  # fmt: skip
     """Bits written into `out`, BROKEN or MISSING, of `length` bits of `data`, which goes on for AHEAD bytes.
 
     `masked`: one flag an MCU; `blocks`: the component of each block of an MCU. Per component: `dc_tables`, `ac_tables`
     (an entry for any 16 bits), `steps` (of `join`), the `black` DC value, `codes` ((code, length) of each size of a difference), `ends`
     ((code, length) of the end of a block) and two `predictions`, of what is read and written, zeros. `out`: zeros."""
-    position, at, copied, most = 0, 0, 0, 8 * len(out) - _WORD
+    position: Int = 0
+    at: Int = 0
+    copied: Int = 0
+    most = 8 * len(out) - _WORD
     for mcu in range(len(masked)):
         for one in blocks:
             begin, is_black = position, masked[mcu]
@@ -167,14 +173,14 @@ def walk(
     return copy(data, copied, position, out, at)
 
 
-def count(differences: Tables, sizes: Bytes, counts: Numbers) -> int:
+def count(differences: Tables, sizes: Bytes, counts: Numbers) -> Int:
     """Add to `counts` how many differences there are of each of the `sizes` that they have."""
     for one in differences:
         counts[sizes[one]] += 1
     return 0
 
 
-def pack(differences: Tables, coded: Numbers, out: Bytes) -> int:
+def pack(differences: Tables, coded: Numbers, out: Bytes) -> Int:
     """Write for every difference what `coded` has for it, bits << 5 | their number, at most 31; returns the bytes they take.
 
     The last byte is filled with ones. `out` is 8 bytes longer than the bits; -1 where it is not."""

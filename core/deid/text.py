@@ -17,6 +17,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from core.deid.text_line import Box, Text
+from core.deid.text_strokes import rows_of_strokes
 from core.dicom.display import Rgb, to_rgb
 from core.dicom.frames import decode_stored, sent_palette
 from core.dicom.pixel_format import PixelFormat
@@ -33,6 +34,7 @@ _SURE = 0.7  # the highest of the thresholds
 _SLANT, _FULL = 40, 0.4  # a region wider and higher than this, of which less than this part is filled, is no line
 _TALLEST = 40  # pixels of the frame: higher and wider than this before it is grown is no line either
 _LEAST = 6
+_SURELY, _LETTERS = 0.75, 3
 _WHOLE = 0.6  # of the frame: a box over more than this is no text
 _BORDER = 12  # pixels round a crop: text at its very edge is else missed
 _TILE = 16
@@ -61,13 +63,20 @@ class TextReader:
     def read(self, rgb: Rgb, areas: Sequence[Sequence[int]] | None = None, frame: int = 1) -> list[Text]:
         """The lines of text in an (H, W, 3) uint8 picture, of the areas only (x0, y0, x1, y1) or of all of it."""
         rows, columns = rgb.shape[:2]
+        whole = [_within(area, rows, columns) for area in areas] if areas is not None else [(0, 0, columns, rows)]
         boxes: list[Box] = []
-        for area in areas if areas is not None else [(0, 0, columns, rows)]:
-            for part in _busy_parts(rgb, _within(area, rows, columns)):
+        for area in whole:
+            for part in _busy_parts(rgb, area):
                 boxes += self._find(rgb, part)
-        boxes = [box for box in boxes if _size(box) <= _WHOLE * rows * columns]
-        lines = [_line(rgb, box) for box in boxes]
-        return [Text(frame, box, *said) for box, said in zip(boxes, self._recognise(lines), strict=True)]
+        texts = self._read_boxes(rgb, boxes, frame)
+        again = [box for area in whole for part in rows_of_strokes(rgb, area, boxes) for box in self._find(rgb, part)]
+        new = dict.fromkeys(box for box in again if not any(_meet(box, other) for other in boxes))
+        return texts + [text for text in self._read_boxes(rgb, list(new), frame) if _is_surely_read(text)]
+
+    def _read_boxes(self, rgb: Rgb, boxes: Sequence[Box], frame: int) -> list[Text]:
+        boxes = [box for box in boxes if _size(box) <= _WHOLE * rgb.shape[0] * rgb.shape[1]]
+        said = self._recognise([_line(rgb, box) for box in boxes])
+        return [Text(frame, box, *words) for box, words in zip(boxes, said, strict=True)]
 
     def _find(self, rgb: Rgb, part: Box) -> list[Box]:
         x0, y0, x1, y1 = part
@@ -151,6 +160,15 @@ def _models() -> Path:
 
 def _size(box: Box) -> int:
     return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _meet(one: Box, two: Box) -> bool:
+    return one[0] < two[2] and two[0] < one[2] and one[1] < two[3] and two[1] < one[3]
+
+
+def _is_surely_read(text: Text) -> bool:
+    """Of a closer look only what are letters beyond doubt counts, for it looks at tissue."""
+    return text.score >= _SURELY and sum(letter.isalnum() for letter in text.words) >= _LETTERS
 
 
 def _within(area: Sequence[int], rows: int, columns: int) -> Box:
