@@ -28,15 +28,30 @@ BANNERS: Final = 144
 
 
 def measure(rounds: int) -> dict[str, Any]:
-    """Everything, one after the other, so that nothing measured disturbs another; raw samples and their medians."""
-    result: dict[str, Any] = {"when": time.strftime("%F %T"), "rounds": rounds, "cores": len(os.sched_getaffinity(0))}
-    with tempfile.TemporaryDirectory() as scratch:
-        result["headers"] = _part("commands.bench_headers", "bench_headers")(rounds, Path(scratch))
-    result["pixels"] = _part("commands.bench_pixels", "pixels")(rounds)
-    result["text"] = _part("commands.bench_text", "banners")(BANNERS, 1, result["cores"])
-    result["folder"] = folder(rounds)
-    result["long_cine"] = long_cine()
+    """Everything, one after the other, so that nothing measured disturbs another; raw samples and their medians.
+
+    What is under way is said on stderr. About ten minutes on 2 idle cores, whatever the number of rounds is given for:
+    what takes longest is done once."""
+    cores = len(os.sched_getaffinity(0))
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "headers": lambda: _headers(rounds),
+        "pixels": lambda: _part("commands.bench_pixels", "pixels")(rounds),
+        "text": lambda: _part("commands.bench_text", "banners")(BANNERS, 1, cores),
+        "folder": lambda: folder(rounds),
+        "long_cine": long_cine,
+    }
+    result: dict[str, Any] = {"when": time.strftime("%F %T"), "rounds": rounds, "cores": cores, "parts": {}}
+    for name, part in parts.items():
+        begun, load = time.monotonic(), os.getloadavg()[0]
+        print(f"{time.strftime('%T')} {name} ...", file=sys.stderr, flush=True)
+        result[name] = part()
+        result["parts"][name] = {"seconds": round(time.monotonic() - begun, 1), "load_before": round(load, 2)}
     return result
+
+
+def _headers(rounds: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as scratch:
+        return _part("commands.bench_headers", "bench_headers")(rounds, Path(scratch))
 
 
 def _part(module: str, name: str) -> Callable[..., dict[str, Any]]:

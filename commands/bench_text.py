@@ -26,6 +26,7 @@ from ml.phantom_banners import Banner, Written, banner
 
 COVERED: Final = 0.9  # of a line's ink: it is found
 STRIP: Final = 80  # rows under the wrong rule that are read again
+CUT: Final = 4  # rows: a line that ends so near to the end of the strip goes on below it
 VISIBLE: Final = 0.3  # of a line's ink: so much of it left is a leak
 TOO_SHORT: Final = 8  # rows that the wrong rule misses
 SPARSE: Final = 10  # one header in so many names neither the institution nor the operator
@@ -87,8 +88,7 @@ def _one(seed: int, number: int) -> dict[str, Any]:
     begun = time.perf_counter()
     short = _reader().read(masked, [(0, top, columns, min(top + STRIP, rows))])
     short_seconds = time.perf_counter() - begun
-    ends = [text.box[3] for text in short]
-    short += [text for text in texts if text.box[1] >= max([top + STRIP // 2, *ends])]
+    short = _joined(short, texts, top, min(top + STRIP, rows))
     return {
         "number": number,
         "strata": screen.strata,
@@ -99,6 +99,12 @@ def _one(seed: int, number: int) -> dict[str, Any]:
         "seconds": seconds,
         "short_seconds": short_seconds,
     }
+
+
+def _joined(strip: Sequence[Text], whole: Sequence[Text], top: int, end: int) -> list[Text]:
+    """What is read in the strip from `top` to `end`, and below it what was read before; a line that `end` would cut too."""
+    kept = [text for text in strip if text.box[3] < end - CUT]
+    return kept + [text for text in whole if text.box[3] >= end - CUT and text.box[1] >= top]
 
 
 def _header(screen: Banner, number: int) -> tuple[list[str], dict[str, str]]:

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Final, Self
 import numpy as np
 from pydicom.dataset import Dataset
 
+from core.deid import native
 from core.deid.masks import Rect, kept_regions
 from core.deid.palettes import palette_as_dict, palette_from
 from core.deid.pixels import mask_frame
@@ -126,6 +127,11 @@ def _darkest(palette: Palette | None, fmt: PixelFormat) -> int | None:
         return None
     light = palette.lut[usable].astype(np.float64) @ np.array([0.299, 0.587, 0.114])
     return int(stored[usable[int(np.argmin(light))]])
+
+
+def prepare() -> None:
+    """Load the machine code: the sandbox calls this while files can still be read."""
+    native.prepare()
 
 
 def sandboxed_mask(params: dict[str, Any], blobs: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:

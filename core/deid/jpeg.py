@@ -60,15 +60,13 @@ def snapped(boxes: Sequence[Box], header: FrameHeader) -> list[Box]:
     ]
 
 
-def splice(
-    data: bytes, boxes: Sequence[Box], *, is_rgb: bool, is_white_black: bool = False, is_whole: bool = False
-) -> tuple[bytes, list[Box]]:
+def splice(data: bytes, boxes: Sequence[Box], *, is_rgb: bool, is_white_black: bool = False) -> tuple[bytes, list[Box]]:
     """(the stream with these boxes black, the boxes that are really black: see `snapped`).
 
     `is_rgb`: all components are colours, else the first is luminance. `is_white_black`: MONOCHROME1, where the highest
-    value is black. `is_whole`: see `jpeg_scan.blacken`. Raises Unsupported for anything but 8-bit Huffman-coded
-    sequential JPEG, Refused for broken streams. The result is to be decoded and compared: not every flipped bit shows."""
-    work = _Splice(boxes, is_rgb, -1 if is_white_black else 1, is_whole)
+    value is black. Raises Unsupported for anything but 8-bit Huffman-coded sequential JPEG, Refused for broken streams.
+    The result is to be decoded and compared: not every flipped bit shows."""
+    work = _Splice(boxes, is_rgb, -1 if is_white_black else 1)
     parts = [part for segment in segments(data) if (part := work.step(segment)) is not None]
     if work.header is None or not work.scans:
         raise Refused(BROKEN)
@@ -78,8 +76,8 @@ def splice(
 class _Splice:
     """What the segments passed so far say: frame header, tables, restart interval."""
 
-    def __init__(self, boxes: Sequence[Box], is_rgb: bool, sign: int, is_whole: bool) -> None:
-        self._boxes, self._is_rgb, self._sign, self._is_whole = boxes, is_rgb, sign, is_whole
+    def __init__(self, boxes: Sequence[Box], is_rgb: bool, sign: int) -> None:
+        self._boxes, self._is_rgb, self._sign = boxes, is_rgb, sign
         self._tables: dict[int, Table] = {}
         self._first_steps: dict[int, int] = {}
         self._restart_interval = 0
@@ -142,7 +140,7 @@ class _Splice:
         used = sorted({table for _, dc, ac in chosen for table in (dc, ac)})
         tables = b"".join(bytes([table]) + self._tables[table].stored for table in used)
         flags = self._flags(self.header, [component for component, _, _ in chosen])
-        entropy = blacken(segment.entropy, flags.ravel(), scan, self._is_whole) if flags.any() else segment.entropy
+        entropy = blacken(segment.entropy, flags.ravel(), scan) if flags.any() else segment.entropy
         return Segment(DHT, tables).stored + Segment(SOS, segment.payload, entropy).stored
 
     def _flags(self, header: FrameHeader, chosen: list[Component]) -> NDArray[np.bool_]:

@@ -1,5 +1,6 @@
 """Huffman tables of a sequential JPEG: lookup, codes, and room for symbols that the encoder left out (T.81 annexes C, F)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -11,9 +12,6 @@ from core.deid.jpeg_segments import BROKEN, Unsupported
 from core.errors import Refused
 
 EOB: Final = 0x00
-WINDOW: Final = 13  # bits looked up at once: several codes, and still a table that fits the processor's cache
-ENDED: Final = 128
-Numbers = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -46,89 +44,37 @@ def read_tables(payload: bytes) -> dict[int, Table]:
 def codes(table: Table) -> dict[int, tuple[int, int]]:
     """symbol -> (code, length in bits)."""
     found: dict[int, tuple[int, int]] = {}
-    code, index = 0, 0
-    for length, count in enumerate(table.counts, 1):
-        for symbol in table.symbols[index : index + count]:
-            if code >> length:
-                raise Refused(BROKEN)
-            found.setdefault(symbol, (code, length))
-            code += 1
-        index += count
-        code <<= 1
+    for symbol, code, length in _all_codes(table):
+        found.setdefault(symbol, (code, length))
     return found
 
 
-@lru_cache(maxsize=64)
-def bounds(table: Table) -> tuple[list[int], list[int]]:
-    """(where each code begins among all 16-bit patterns, ascending and closed by the first pattern without a code,
-    length << 8 | symbol of each code)."""
-    begins, known = [0], []
+def _all_codes(table: Table) -> Iterator[tuple[int, int, int]]:
+    """(symbol, code, length in bits), the codes ascending; raises Refused when there are more than fit."""
     code, index = 0, 0
     for length, count in enumerate(table.counts, 1):
         for symbol in table.symbols[index : index + count]:
             if code >> length:
                 raise Refused(BROKEN)
+            yield symbol, code, length
             code += 1
-            begins.append(code << (16 - length))
-            known.append(length << 8 | symbol)
         index += count
         code <<= 1
-    return begins, known
-
-
-def _short_codes(table: Table) -> tuple[Numbers, Numbers]:
-    """For every pattern of WINDOW bits the length and the symbol of the code that it begins with; 0, 0 for a longer one."""
-    lengths, symbols = np.zeros(1 << WINDOW, np.int32), np.zeros(1 << WINDOW, np.int32)
-    begins, known = bounds(table)
-    for begin, end, one in zip(begins, begins[1:], known, strict=False):
-        if one >> 8 <= WINDOW:
-            where = slice(begin >> (16 - WINDOW), end >> (16 - WINDOW))
-            lengths[where], symbols[where] = one >> 8, one & 255
-    return lengths, symbols
-
-
-def _with_ac(bits: Numbers, passed: Numbers, table: Table) -> None:
-    """Add to each pattern's steps the AC codes that follow and lie in the window too; their values may reach beyond it."""
-    lengths, symbols = _short_codes(table)
-    sizes = symbols & 15
-    steps = np.where(sizes > 0, (symbols >> 4) + 1, np.where(symbols == 0xF0, 16, ENDED))
-    patterns = np.arange(1 << WINDOW)
-    for _ in range(WINDOW):
-        following = patterns << np.minimum(bits, WINDOW) & (1 << WINDOW) - 1
-        more = lengths[following]
-        fits = (passed < 64) & (more > 0) & (bits + more <= WINDOW) & (bits >= 0)
-        if not fits.any():
-            return
-        bits += np.where(fits, more + sizes[following], 0)
-        passed += np.where(fits, steps[following], 0)
 
 
 @lru_cache(maxsize=64)
-def ac_steps(table: Table) -> list[tuple[int, int] | None]:
-    """The next WINDOW bits -> (bits to skip, coefficients passed and ENDED at the end of the block); None: look closer."""
-    bits, passed = np.zeros(1 << WINDOW, np.int32), np.zeros(1 << WINDOW, np.int32)
-    _with_ac(bits, passed, table)
-    shared: dict[tuple[int, int], tuple[int, int]] = {}
-    steps = zip(bits.tolist(), passed.tolist(), strict=True)
-    return [shared.setdefault(step, step) if step[0] else None for step in steps]
+def lookup(table: Table) -> NDArray[np.uint16]:
+    """For any 16 bits the code that they begin with: its length << 8 | its symbol, 0 where there is none."""
+    found = np.zeros(1 << 16, np.uint16)
+    for symbol, code, length in _all_codes(table):
+        found[code << (16 - length) : (code + 1) << (16 - length)] = length << 8 | symbol
+    return found
 
 
-@lru_cache(maxsize=64)
-def block_steps(dc: Table, ac: Table) -> list[tuple[int, int, int] | None]:
-    """As `ac_steps` from the beginning of a block, and the DC difference; the DC counts as passed."""
-    if any(symbol > 11 for symbol in dc.symbols):
-        raise Unsupported
-    lengths, sizes = _short_codes(dc)
-    bits = lengths + sizes
-    is_known = (lengths > 0) & (bits <= WINDOW)
-    values = np.arange(1 << WINDOW) >> np.where(is_known, WINDOW - bits, 0) & (1 << sizes) - 1
-    values = np.where((sizes > 0) & (values >> np.maximum(sizes - 1, 0) == 0), values - (1 << sizes) + 1, values)
-    bits = np.where(is_known, bits, -1).astype(np.int32)
-    passed = np.ones_like(bits)
-    _with_ac(bits, passed, ac)
-    shared: dict[tuple[int, int, int], tuple[int, int, int]] = {}
-    steps = zip(bits.tolist(), passed.tolist(), values.tolist(), strict=True)
-    return [shared.setdefault(step, step) if step[0] > 0 else None for step in steps]
+def dc_codes(table: Table) -> NDArray[np.int64]:
+    """(12, 2): (code, length in bits) of each size of a DC difference, length 0 where the table lacks it."""
+    known = codes(table)
+    return np.array([known.get(size, (0, 0)) for size in range(12)], np.int64)
 
 
 def extended(table: Table, needed: range | tuple[int, ...]) -> Table:

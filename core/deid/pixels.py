@@ -144,19 +144,12 @@ def _recoded(fmt: PixelFormat, boxes: tuple[jpeg.Box, ...], original: Frame, siz
 
 
 def _spliced(data: bytes, fmt: PixelFormat, boxes: tuple[jpeg.Box, ...], original: Frame) -> Masked:
-    """Quick first; when the quick way guessed the padding wrong, with every block walked."""
     is_rgb, is_white = _is_rgb(data, fmt), fmt.photometric == "MONOCHROME1"
-    for is_whole in (False, True):
-        spliced, snapped = jpeg.splice(data, boxes, is_rgb=is_rgb, is_white_black=is_white, is_whole=is_whole)
-        try:
-            decoded = decode_stored(spliced, fmt)
-        except Refused:
-            if is_whole:
-                raise
-            continue
-        if _is_exact(original, decoded, boxes, snapped, 255 if is_white else 0):
-            return Masked(spliced, fmt, decoded, tuple(snapped), IN_PLACE, is_lossy=True)
-    raise Held(_INEXACT)
+    spliced, snapped = jpeg.splice(data, boxes, is_rgb=is_rgb, is_white_black=is_white)
+    decoded = decode_stored(spliced, fmt)
+    if not _is_exact(original, decoded, boxes, snapped, 255 if is_white else 0):
+        raise Held(_INEXACT)
+    return Masked(spliced, fmt, decoded, tuple(snapped), IN_PLACE, is_lossy=True)
 
 
 def _is_rgb(data: bytes, fmt: PixelFormat) -> bool:

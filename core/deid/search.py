@@ -87,7 +87,8 @@ class Search:
             self._bytes = self._byte_forms()
         ramp = bytes(range(256)).lower()
         forms = [form for form in self._bytes[0] if len(form) > 5 and form not in ramp]
-        return any(form in entries.lower() for entries in (data, data[::2], data[1::2]) for form in forms)
+        entries = {some.lower() for some in (data, data[::2], data[1::2])}
+        return any(form in some for some in entries for form in forms)
 
     def _byte_forms(self) -> _Forms:
         loose: set[bytes] = set()
@@ -218,7 +219,7 @@ def _disguised_whole(coded: bytes) -> Iterator[bytes]:
 
 def _percent(coded: bytes) -> bytes:
     """Every byte as %XX, also those that need not be."""
-    return "".join(f"%{byte:02x}" for byte in coded).encode()
+    return ("%" + coded.hex("%")).encode() if coded else b""
 
 
 def _hashed(needle: str) -> Iterator[bytes]:

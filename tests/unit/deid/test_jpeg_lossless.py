@@ -11,7 +11,6 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID
 
-from core.deid import jpeg_lossless
 from core.deid.jpeg_lossless import encode
 from core.deid.jpeg_segments import clean, segments
 from core.deid.lossless import encode as encode_as
@@ -58,16 +57,6 @@ def test_any_picture_comes_back(bits: int, rows: int, columns: int, is_colour: b
     flat = [random.choice(values) for _ in range(int(np.prod(shape)))]  # type: ignore[attr-defined]
     samples = np.array(flat).reshape(shape).astype(np.uint8 if bits <= 8 else np.uint16)
     assert np.array_equal(decode_stored(encode(samples, bits), described(samples, bits)), samples)
-
-
-@pytest.mark.parametrize("bits", [4, 8])
-def test_large_images_give_the_same_stream_by_their_own_table(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    samples = noise(bits, 521, 337, 3)  # an odd number
-    samples[100:200] = 0
-    data = encode(samples, bits)
-    monkeypatch.setattr(jpeg_lossless, "_MANY", samples.size)
-    assert encode(samples, bits) == data
-    assert np.array_equal(decode_stored(data, described(samples, bits)), samples)
 
 
 def test_codes_are_no_longer_than_16_bits() -> None:
