@@ -30,6 +30,7 @@ VERBS = {
     "worker": Verb("commands.worker", "worker", "the background jobs of a node: --role site, relay or central"),
     "admin": Verb("commands.admin", "app", "keys, people, sites, tokens, audit"),
     "deid": Verb("commands.deid", "deid", "de-identify a folder without a server: IN OUT --keys DIR"),
+    "ml": Verb("commands.ml", "app", "train, judge and run the AI on a data folder: import, train, evaluate, folds"),
     "pull": Verb("commands.pull", "pull", "download a dataset and check every hash"),
     "bench": Verb("commands.bench", "bench", "measure this machine"),
     "screens": Verb("commands.screens", "screens", "make the pictures of every page in docs/screens again"),

@@ -1,0 +1,190 @@
+"""`./run ml`: import a set, train, judge: the AI part on data folders, without a server."""
+
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from commands.main import given_path
+from core.errors import Refused
+from ml.annotations import BadFolder
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What is wrong with a folder or a run is said in a sentence, with exit code 2."""
+    try:
+        yield
+    except ValueError as wrong:
+        if isinstance(wrong, BadFolder) or type(wrong).__module__.startswith("ml."):
+            raise Refused(str(wrong)) from None
+        raise
+
+
+@app.callback()
+def ml() -> None:
+    """The AI part: data folders, training, judging. Research use only."""
+
+
+@app.command("import")
+def import_(
+    source: Annotated[str, typer.Argument(help="a COCO folder, a csv with images (and masks), or a folder a class")],
+    out: Annotated[str, typer.Option(help="the data folder to make")],
+    name: Annotated[str, typer.Option(help="the data set's name")],
+    each_image_alone: Annotated[
+        bool, typer.Option(help="images without patient and group are of different people")
+    ] = False,
+    drop_conflicts: Annotated[bool, typer.Option(help="leave out duplicates that bear two classes")] = False,
+    seed: Annotated[int, typer.Option(help="draws the tune part where the set has none")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="what came in as one JSON object")] = False,
+) -> None:
+    """Make a data folder of an outside set; what belongs together stays in one split."""
+    from ml.imports import Choices, import_folder  # NumPy and Pillow: not for help
+
+    with refusals():
+        choices = Choices(each_image_alone, drop_conflicts, seed)
+        made = import_folder(given_path(source), given_path(out), name, choices)
+    if as_json:
+        print(json.dumps(asdict(made), ensure_ascii=False))
+        return
+    print(f"{made.images} images of {made.units} patients or groups, {made.boxes} boxes; hash {made.hash}")
+    for split, counts in made.counts.items():
+        print(f"  {split}: " + ", ".join(f"{label} {n}" for label, n in counts.items()))
+    print("  tune was drawn here" if made.tune_drawn else "  splits are the source's own")
+    for same in made.duplicates:
+        print("  same pixels: " + ", ".join(same))
+    for same in made.conflicts:
+        print(("  dropped, two classes: " if made.dropped else "  KEPT though of two classes: ") + ", ".join(same))
+
+
+train = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+folds = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+app.add_typer(train, name="train", help="train a model: a data folder in, a run folder out")
+app.add_typer(folds, name="folds", help="cross-validation: how well a recipe does on patients that it did not see")
+
+
+@train.callback()
+def _train() -> None:
+    """Train a model. Killed or cancelled, the same command goes on where it was."""
+
+
+@folds.callback()
+def _folds() -> None:
+    """Cross-validation that never splits a patient or a group."""
+
+
+@train.command("classify")
+def train_classify(
+    data: Annotated[str, typer.Option(help="data folder")],
+    out: Annotated[str, typer.Option(help="run folder to make, or to go on with")],
+    recipe: Annotated[str, typer.Option(help="what is trained, and how; a wrong name lists all")] = "efflite0",
+    seed: Annotated[int, typer.Option()] = 0,
+    epochs: Annotated[int | None, typer.Option(min=1, help="other than the recipe's")] = None,
+    classes: Annotated[str | None, typer.Option(help="class map, otherwise the first that fits")] = None,
+    budget_minutes: Annotated[float | None, typer.Option(help="no epoch begins later")] = None,
+    n_folds: Annotated[int | None, typer.Option("--folds", help="leave one of so many grouped folds out")] = None,
+    fold: Annotated[int | None, typer.Option(help="the fold that is left out, from 0")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="last line: one JSON object")] = False,
+) -> None:
+    """Train a classifier of stills, or of lesions where the folder has boxes."""
+    needs_training()
+    from ml.run_folder import Cancelled
+    from ml.tasks.classify import Choice, train
+    from ml.tasks.recipes import recipe as of
+
+    with refusals():
+        choice = Choice(of(recipe, epochs=epochs), seed, classes, n_folds, fold, budget_minutes)
+        try:
+            metrics = train(given_path(data), given_path(out), choice)
+        except Cancelled:
+            raise Refused("The training was cancelled; the same command goes on with it.") from None
+    print(json.dumps({"task": "classify", "run": out, **metrics}) if as_json else json.dumps(metrics, indent=1))
+
+
+@folds.command("classify")
+def folds_classify(
+    data: Annotated[str, typer.Option(help="data folder; its train and tune are folded")],
+    out: Annotated[str, typer.Option(help="folder for what every fold says, and the figures")],
+    recipe: Annotated[str, typer.Option()] = "efflite0",
+    n_folds: Annotated[int, typer.Option("--folds", min=3)] = 5,
+    seeds: Annotated[str, typer.Option(help="comma between them")] = "0,1,2",
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    classes: Annotated[str | None, typer.Option()] = None,
+    holdout: Annotated[bool, typer.Option(help="judge one fold a seed instead of all")] = False,
+    random_folds: Annotated[bool, typer.Option(help="ignore patients: only to measure what leaks")] = False,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Judge a recipe by grouped folds over train and tune, the mean of seeds with 95 % intervals by patient."""
+    needs_training()
+    from ml.tasks.cross import Plan, cross
+    from ml.tasks.recipes import recipe as of
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    with refusals():
+        numbers = tuple(int(one) for one in seeds.split(",") if one.strip().isdecimal())
+        if not numbers:
+            raise Refused("--seeds needs numbers with commas between them.")
+        plan = Plan(of(recipe, epochs=epochs), numbers, n_folds, holdout, random_folds, classes)
+        result = cross(given_path(data), given_path(out), plan, say)
+    print(json.dumps(result) if as_json else table(result["per"]))
+
+
+def table(per: dict[str, Any]) -> str:
+    """Figures of every level, a line each, with their intervals."""
+    lines = []
+    for level, found in per.items():
+        lines.append(f"{level} (n {found['n']})")
+        for name, figure in found["metrics"].items():
+            if figure["value"] is None:
+                continue
+            between = "" if figure["low"] is None else f" ({figure['low']:.3f}-{figure['high']:.3f})"
+            lines.append(f"  {name:<18}{figure['value']:.3f}{between}")
+    return "\n".join(lines)
+
+
+def needs_training() -> None:
+    """Training needs the extra `ml`; judging and running do not."""
+    if importlib.util.find_spec("torch") is None:
+        raise Refused("Training needs PyTorch: ./run setup --ml installs it.")
+
+
+@app.command("evaluate")
+def evaluate_(
+    run: Annotated[str, typer.Option(help="run folder")],
+    data: Annotated[str, typer.Option(help="data folder that the run never saw")],
+    split: Annotated[str | None, typer.Option(help="test, if the folder has one")] = None,
+    report: Annotated[str | None, typer.Option(help="folder for report.json, report.html and card.md")] = None,
+    other_source: Annotated[bool, typer.Option(help="patients and groups are numbered by another source")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="last line: one JSON object")] = False,
+) -> None:
+    """Judge a run on data that it never saw, with its own threshold; refuses when it saw any of it."""
+    with refusals():
+        task = task_of(given_path(run))
+        if task == "classify":
+            from ml.judge.evaluate import evaluate
+
+            result = evaluate(given_path(run), given_path(data), split, other_source)
+        else:
+            raise Refused(f"A run of the task {task} cannot be judged here.")
+        if report:
+            from ml.judge.report import write
+
+            write(given_path(report), result)
+    print(json.dumps(result) if as_json else table(result["per"]))
+
+
+def task_of(run: Path) -> str:
+    """What the run was trained for."""
+    from ml.run_folder import read
+
+    return str(read(run).get("task"))

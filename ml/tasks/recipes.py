@@ -1,0 +1,59 @@
+"""Recipes of classification: everything that a training does beyond data and seed, frozen and written into run.json."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ml.data import BadFolder
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`members` are networks whose logits are averaged in one graph; "cnn10/2" sees the input at half its size.
+
+    `views`: augmented views of each image an epoch, drawn anew each time. `frozen`: blocks of EfficientNet that stay as
+    ImageNet left them. `side`, in pixels, is the input's; `margin` is added to a box on each side."""
+
+    name: str
+    members: tuple[str, ...]
+    side: int = 112
+    margin: float = 0.25
+    epochs: int = 10
+    batch: int = 32
+    rate: float = 1e-3
+    decay: float = 0.02
+    views: int = 1
+    smoothing: float = 0.05
+    ema: float = 0.98
+    frozen: int = 0
+    turn_degrees: float = 12.0
+    shift: float = 0.08
+    zoom: float = 0.15
+    contrast: float = 0.25
+    erase: float = 0.2
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        # The seed's: ten weight layers from nothing, ten augmented views of every image.
+        Recipe("cnn10", ("cnn10",), side=96, epochs=3, views=10, rate=2e-3, frozen=0),
+        Recipe("cnn10-small", ("cnn10",), side=64, margin=0.0, epochs=10, rate=2e-3, batch=64),
+        Recipe("efflite0", ("efflite0",), epochs=10),
+        Recipe("efflite0-small", ("efflite0",), side=64, epochs=8, batch=64),
+        Recipe("pair", ("efflite0", "cnn10/2"), epochs=10),
+        Recipe("pair-small", ("efflite0", "cnn10"), side=64, epochs=8, batch=64),
+        Recipe("tiny", ("cnn10",), side=32, epochs=2, batch=8),  # for tests and the demo
+    )
+}
+
+
+def recipe(name: str, **other: float | None) -> Recipe:
+    """A recipe by name with some values changed. Raises BadFolder for a name that is none."""
+    if name not in RECIPES:
+        raise BadFolder(f"There is no recipe {name}; there are {', '.join(RECIPES)}.")
+    changed: dict[str, Any] = {key: value for key, value in other.items() if value is not None}
+    return replace(RECIPES[name], **changed)
