@@ -9,12 +9,29 @@ from starlette.types import ASGIApp
 
 from api import errors
 from api.dicomweb import router as dicomweb
-from api.routes import audit, bank, cases, datasets, device_rules, health, heart, images, parcels, people, reads, site
+from api.routes import (
+    audit,
+    bank,
+    cases,
+    datasets,
+    device_rules,
+    health,
+    heart,
+    images,
+    infer,
+    infer_stream,
+    models,
+    parcels,
+    people,
+    reads,
+    site,
+)
 from api.security import SecurityHeaders
 from core.node import Node
 from core.security import LoginThrottle
 from core.settings import Settings
 
+_AI: tuple[APIRouter, ...] = (infer.router, infer_stream.router, models.router)
 _COMMON: tuple[APIRouter, ...] = (health.router, health.metrics_router, people.router, audit.router)
 ROUTERS: dict[str, tuple[APIRouter, ...]] = {
     # A case's readings come before its steps, whose address would take theirs.
@@ -26,9 +43,11 @@ ROUTERS: dict[str, tuple[APIRouter, ...]] = {
         heart.router,
         site.router,
         device_rules.router,
+        *_AI,
+        infer.site_router,
     ),
     "relay": (health.router, parcels.router),  # six routes and nothing else
-    "central": (*_COMMON, parcels.router, bank.router, datasets.router, datasets.client_router, dicomweb.reading),
+    "central": (*_COMMON, *_AI, parcels.router, bank.router, datasets.router, datasets.client_router, dicomweb.reading),
     "pacs": (*_COMMON, dicomweb.reading, dicomweb.storing),
 }
 
@@ -67,6 +86,7 @@ def create_app(settings: Settings, opening: Callable[[], AbstractContextManager[
     )
     app.state.settings = settings
     app.state.throttle = LoginThrottle()
+    app.state.streams = set()  # of live frames that are open: api.routes.infer_stream
     errors.install(app)
     for router in ROUTERS[settings.role]:
         app.include_router(router, max_body_size=ANY_SIZE if router is dicomweb.storing else None)

@@ -11,6 +11,7 @@ import typer
 import uvicorn
 
 from api.main import create_app
+from api.routes.infer_stream import LARGEST_FRAME
 from core import logs
 from core.errors import BadConfiguration
 from core.opening import open_node
@@ -39,6 +40,9 @@ def serve(role: Annotated[str, typer.Option(help="site, relay, central or pacs")
             date_header=False,
             timeout_graceful_shutdown=10,
             timeout_keep_alive=30,
+            ws_max_size=LARGEST_FRAME
+            + 1,  # a larger one closes the stream; the route refuses one that is too large by a hair
+            ws_per_message_deflate=False,  # pictures do not shrink
         )
         uvicorn.Server(config).run()
 

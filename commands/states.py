@@ -9,6 +9,7 @@ from core.models.datasets import VERSION_MOVES
 from core.models.devices import RULE_MOVES
 from core.models.proposals import PROPOSAL_MOVES
 from core.models.reads import READ_MOVES
+from core.models.registry import MODEL_MOVES
 from core.models.sitecase import CASE_MOVES
 from core.models.transfer import PACKAGE_MOVES, PARCEL_MOVES
 
@@ -45,6 +46,12 @@ TABLES: Final[tuple[tuple[str, str, str, Moves], ...]] = (
         "core/models/devices.py",
         "Images are masked by the newest published version; an edit changes nothing until it is published as the next one.",
         RULE_MOVES,
+    ),
+    (
+        "A version of a model",
+        "core/models/registry.py",
+        "In effect is what a named person promoted (at central) or accepted (at a site), one version an organ; an older one rolls back.",
+        MODEL_MOVES,
     ),
     (
         "A package on its way",

@@ -14,6 +14,7 @@ from core import audit
 from core.clock import now_utc
 from core.db import transaction
 from core.errors import Refused
+from core.inference.client import Client
 from core.models.transfer import Package
 from core.package import central_keys
 from core.package.central_keys import CentralKeys, CentralPublicKeys
@@ -38,7 +39,13 @@ class Node:
         with transaction(self.engine, "audit.now") as session:
             audit.record(session, actor, verb, subject, None, None, **detail)
 
+    @cached_property
+    def inference(self) -> Client:
+        """Asks the process that holds this node's models (`workers.infer`)."""
+        return Client(self.folder("infer") / "socket")
+
     def close(self) -> None:
+        self.inference.close()
         self.sandbox.close()
         self.engine.dispose()
 

@@ -33,6 +33,9 @@ class Verb(StrEnum):
     FREEZE = "datasets:freeze"
     PULL = "datasets:read"
     DELIVER = "parcels"
+    INFER = "infer"
+    OFFER_MODEL = "models:register"
+    DECIDE_MODEL = "models:decide"
 
 
 _R = Role
@@ -61,6 +64,11 @@ ROLES: Final[dict[Verb, frozenset[Role]]] = {
     Verb.FREEZE: frozenset({_R.DOM}),
     Verb.PULL: frozenset({_R.AIDEV, _R.DOM}),
     Verb.DELIVER: frozenset({_R.MACHINE}),
+    # Frames in, boxes out: who sees pictures anyway, and a maker's device in the laboratory.
+    Verb.INFER: frozenset({_R.EXAM, _R.CUR, _R.REG, _R.SITEPI, _R.SITEIT, _R.DOM, _R.AIDEV, _R.VEND}),
+    Verb.OFFER_MODEL: frozenset({_R.SITEIT, _R.AIDEV, _R.DOM}),
+    # At central the domain lead promotes, at a site its investigator accepts.
+    Verb.DECIDE_MODEL: frozenset({_R.DOM, _R.SITEPI}),
 }
 
 ALL_DOMAINS: Final = "*"

@@ -73,8 +73,8 @@ def live(postgres: ScratchPostgres, role: str, **changes: object) -> Iterator[Li
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+def chromium(*more: str) -> Iterator[Browser]:
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", *more]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         yield browser

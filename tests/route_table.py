@@ -18,6 +18,7 @@ class Open(Enum):
     PUBLIC = "anybody"
     SIGNED_IN = "anybody with a valid token, or with a browser session for safe methods"
     PAGE = "a browser session; others are led to /sign-in"
+    STREAM = "anybody with the verb `infer`, by a token or a browser session of this origin; the route itself asks"
     METRICS = "this machine, or a token with the audit scope; others see nothing there"
 
 
@@ -32,7 +33,7 @@ def page(*verbs: Verb) -> Page:
     return Page(verbs)
 
 
-V, PUBLIC, SIGNED_IN, PAGE, METRICS = Verb, Open.PUBLIC, Open.SIGNED_IN, Open.PAGE, Open.METRICS
+V, PUBLIC, SIGNED_IN, PAGE, METRICS, STREAM = Verb, Open.PUBLIC, Open.SIGNED_IN, Open.PAGE, Open.METRICS, Open.STREAM
 Table = dict[str, Verb | Open | Page]
 
 HEALTH: Final[Table] = {"GET /healthz": PUBLIC, "GET /readyz": PUBLIC}
@@ -84,7 +85,22 @@ COMMON: Final[Table] = {
     "GET /api/docs": PUBLIC,
     "MOUNT /static": PUBLIC,
 }
+AI: Final[Table] = {
+    "POST /api/v1/infer": V.INFER,
+    "POST /api/v1/infer/coco": V.INFER,
+    "WEBSOCKET /api/v1/infer/stream": STREAM,
+    "GET /live": page(V.INFER),
+    "GET /models": page(V.INFER, V.OFFER_MODEL, V.DECIDE_MODEL),
+    "GET /models/{model_id}": page(V.INFER, V.OFFER_MODEL, V.DECIDE_MODEL),
+    "POST /models/{model_id}/promote": page(V.DECIDE_MODEL),
+    "POST /models/{model_id}/retire": page(V.DECIDE_MODEL),
+    "GET /api/v1/models": V.INFER,
+    "POST /api/v1/models": V.OFFER_MODEL,
+    "POST /api/v1/models/{model_id}/promote": V.DECIDE_MODEL,
+    "POST /api/v1/models/{model_id}/retire": V.DECIDE_MODEL,
+}
 SITE: Final[Table] = {
+    "POST /api/v1/cases/{case_id}/infer/report": V.INFER,
     "POST /api/v1/cases": V.FLAG,
     "POST /api/v1/cases/csv": V.FLAG,
     "GET /api/v1/cases": V.SEE_CASES,
@@ -308,9 +324,9 @@ READING: Final[Table] = {
 }
 STORING: Final[Table] = {f"POST {path}": V.DICOM_WRITE for path in ("/dicom-web/studies", _STUDY)}
 ROUTES: Final[dict[str, Table]] = {
-    "site": COMMON | SITE,
+    "site": COMMON | AI | SITE,
     "relay": HEALTH | PARCELS,
-    "central": COMMON | PARCELS | CENTRAL | READING,
+    "central": COMMON | AI | PARCELS | CENTRAL | READING,
     "pacs": COMMON | READING | STORING,
 }
 

@@ -21,6 +21,10 @@ class Entry:
 
 _V = Verb
 _HOME: Final = Entry("home", "/", "house")
+_AI: Final = (
+    Entry("live", "/live", "activity", (_V.INFER,)),
+    Entry("models", "/models", "layers", (_V.INFER, _V.OFFER_MODEL, _V.DECIDE_MODEL)),
+)
 _DESK: Final = (
     Entry("people", "/people", "users", (_V.PEOPLE,)),
     Entry("audit", "/audit", "scroll-text", (_V.AUDIT,)),
@@ -40,6 +44,7 @@ MENUS: Final[dict[str, tuple[tuple[str, tuple[Entry, ...]], ...]]] = {
                 Entry("transfers", "/transfers", "send", (_V.SEE_PACKAGES,)),
                 Entry("devices", "/devices", "scan-line", (_V.SEE_PIXELS, _V.PEERS, _V.DEVICE_RULES)),
                 Entry("opt-outs", "/opt-outs", "shield-off", (_V.OPT_OUT,)),
+                *_AI,
             ),
         ),
         (
@@ -58,6 +63,7 @@ MENUS: Final[dict[str, tuple[tuple[str, tuple[Entry, ...]], ...]]] = {
                 _HOME,
                 Entry("bank", "/cases", "layers", (_V.SEE_BANK,)),
                 Entry("datasets", "/datasets", "database", (_V.PULL, _V.FREEZE)),
+                *_AI,
             ),
         ),
         ("desk", _DESK),

@@ -5,6 +5,7 @@ from typing import Final
 
 from core.models.datasets import VersionState
 from core.models.reads import ReadState
+from core.models.registry import ModelState
 from core.models.sitecase import CaseState
 from core.models.transfer import PackageState
 
@@ -50,4 +51,6 @@ TONES: Final[dict[str, Tone]] = {
     _V.BUILDING: Tone.WORK,
     _V.FROZEN: Tone.DONE,
     _V.FAILED: Tone.STOP,
+    ModelState.PROMOTED: Tone.DONE,
+    ModelState.RETIRED: Tone.OFF,
 }

@@ -99,6 +99,13 @@ VERBS: Final[dict[str, str]] = {
     "dataset.frozen": "verb.dataset.frozen",
     "dataset.failed": "verb.dataset.failed",
     "dataset.pull": "verb.dataset.pull",
+    "model.registered": "verb.model.registered",
+    "model.promoted": "verb.model.promoted",
+    "model.accepted": "verb.model.accepted",
+    "model.retired": "verb.model.retired",
+    "infer.file": "verb.infer.file",
+    "infer.stream": "verb.infer.stream",
+    "infer.report": "verb.infer.report",
     "bank.read": "verb.bank.read",
     "bank.export": "verb.bank.export",
     "dicom.read": "verb.dicom.read",
@@ -112,7 +119,7 @@ VERBS: Final[dict[str, str]] = {
     "audit.verify": "verb.audit.verify",
     "audit.export": "verb.audit.export",
 }
-_FAMILIES: Final = {"case": "case.", "read": "read.", "package": "package.", "dataset": "version."}
+_FAMILIES: Final = {"case": "case.", "read": "read.", "package": "package.", "dataset": "version.", "model": "model."}
 
 
 def verb_in_words(lang: Language, verb: str) -> str:

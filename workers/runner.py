@@ -17,6 +17,8 @@ from core.errors import Conflict, Unavailable, WrongState
 from core.node import CentralNode, Node, SiteNode
 from core.services import device_rules, forward, masks, receive, release, replicate, retrieve, send
 from workers import freeze
+from workers.infer_keeper import ROLES as INFER_ROLES
+from workers.infer_keeper import Keeper
 from workers.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
@@ -117,9 +119,12 @@ def _entry(node: Node, name: str, work: Work) -> Callable[..., None]:
 
 async def run(node: Node, url: str, stop: asyncio.Event) -> None:
     """Work until `stop` is set; a database that goes away is waited for."""
-    upkeep = Upkeep(node)
-    keeper = asyncio.create_task(asyncio.to_thread(upkeep.run))
-    keeper.add_done_callback(lambda _: stop.set())  # a worker without its upkeep must not look alive
+    upkeep: list[Upkeep | Keeper] = [Upkeep(node)]
+    if node.settings.role in INFER_ROLES:
+        upkeep.append(Keeper(node))
+    keepers = [asyncio.create_task(asyncio.to_thread(one.run)) for one in upkeep]
+    for keeper in keepers:
+        keeper.add_done_callback(lambda _: stop.set())  # a worker without its upkeep must not look alive
     try:
         while not stop.is_set():
             app = make_app(node, url)
@@ -131,8 +136,9 @@ async def run(node: Node, url: str, stop: asyncio.Event) -> None:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), 2)
     finally:
-        upkeep.stop()
-        await keeper
+        for one in upkeep:
+            one.stop()
+        await asyncio.gather(*keepers)
 
 
 async def _work(app: procrastinate.App, node: Node, stop: asyncio.Event) -> None:

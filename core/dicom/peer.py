@@ -1,13 +1,14 @@
 """A DICOMweb peer that we pull from: QIDO-RS and WADO-RS (PS3.18) with deadlines, caps and the configured origin only."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import islice
 from ssl import SSLContext
 from typing import Any, Final
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx2
 
@@ -85,6 +86,26 @@ class DicomWebPeer:
             yield self._capped(part.body)
             for _ in islice(pieces, _LONGEST_EPILOGUE):  # read to its end an answer leaves its connection to the next
                 pass
+
+    def store(self, study_uid: str, objects: Sequence[bytes]) -> None:
+        """Send DICOM files into a study (STOW-RS). Raises PeerTrouble unless the PACS took every one."""
+        boundary = uuid4().hex
+        parts = [f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode() + one + b"\r\n" for one in objects]
+        headers = {
+            "Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}',
+            "Accept": "application/dicom+json",
+        }
+        begun = time.monotonic()
+        try:
+            answer = self._client.post(
+                f"{self._url}/studies/{quote(study_uid)}", content=b"".join([*parts, f"--{boundary}--\r\n".encode()]),
+                headers=headers,
+            )  # fmt: skip
+        except httpx2.HTTPError as exc:
+            raise PeerTrouble(_reason(exc, time.monotonic() - begun)) from None
+        if answer.status_code in {202, 409}:  # some, or none, were taken (PS3.18 table 10.5.3-1)
+            raise PeerTrouble("The PACS did not take all of the results.")
+        self._check(answer)
 
     def _capped(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         size = 0

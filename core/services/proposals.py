@@ -8,36 +8,36 @@ from sqlmodel import Session, col, select
 
 from core import audit
 from core.clock import now_utc
-from core.curation.detector import Blobs, Detector
 from core.deid.candidate import Index, frame_bytes
 from core.errors import NotFound, WrongState
 from core.models.curation import Roi
 from core.models.proposals import PROPOSAL_MOVES, ModelProposal, ProposalSet, ProposalState
-from core.models.sitecase import SiteImage
+from core.models.sitecase import SiteCase, SiteImage
 from core.node import SiteNode
 from core.permissions import Actor
-from core.services import curation, masks, rois
+from core.services import curation, learned, masks, registry, rois
 from core.services.candidate import kind_of
 from core.services.facts import regions_of
 
-DETECTOR: Final[Detector] = Blobs()
 # Of a cine: a sweep shows a lesion on some frames only, and a person goes on from one of them by keyframes.
 FRAMES_OF_A_CINE: Final = 5
 _TISSUE: Final = 1  # PS3.3 C.8.5.5.1.2: a 2D region (spatial format 1) shows tissue
 
 
-def ask(node: SiteNode, session: Session, actor: Actor, image_id: UUID) -> list[ModelProposal]:
-    """What the model proposes on the present candidate, surest first; it looks at a candidate once.
+def ask(node: SiteNode, session: Session, actor: Actor, image_id: UUID) -> tuple[ProposalSet, list[ModelProposal]]:
+    """What the model proposes on the present candidate, surest first, and which one it was; it looks at a candidate once.
 
     Raises WrongState where the case is not being curated, or the candidate is not ready."""
     image = curation.editable_image(session, actor, image_id)
     _, mask = masks.seen_candidate(session, actor, image.id, 1)
     digest = mask.digest or ""
+    domain = session.get_one(SiteCase, image.case_id).domain
+    detector = learned.detector(node, registry.of_domain(session, domain), domain)
     known = select(ProposalSet).where(
         ProposalSet.image_id == image.id,
         ProposalSet.digest == digest,
-        ProposalSet.model == DETECTOR.name,
-        ProposalSet.model_version == DETECTOR.version,
+        ProposalSet.model == detector.name,
+        ProposalSet.model_version == detector.version,
     )
     one = session.exec(known).first()
     if one is None:
@@ -45,8 +45,8 @@ def ask(node: SiteNode, session: Session, actor: Actor, image_id: UUID) -> list[
         with node.staging.open(image.id, kind_of(mask.revision)) as reader:
             frames = {frame: frame_bytes(reader, index, frame - 1) for frame in _looked_at(image.frames)}
         regions = tuple(region for region in regions_of(image.facts) if region.spatial_format == _TISSUE)
-        found = DETECTOR.detect(node.sandbox, index, frames, regions)
-        one = ProposalSet(image_id=image.id, digest=digest, model=DETECTOR.name, model_version=DETECTOR.version)
+        found = detector.detect(node.sandbox, index, frames, regions)
+        one = ProposalSet(image_id=image.id, digest=digest, model=detector.name, model_version=detector.version)
         session.add(one)
         session.flush()
         session.add_all(
@@ -56,9 +56,9 @@ def ask(node: SiteNode, session: Session, actor: Actor, image_id: UUID) -> list[
             )
             for each in found
         )  # fmt: skip
-        audit.record(session, actor, "proposals.made", image.id, model=DETECTOR.name, found=len(found))
+        audit.record(session, actor, "proposals.made", image.id, model=detector.name, found=len(found))
         session.flush()
-    return _of(session, one)
+    return one, _of(session, one)
 
 
 def accept(session: Session, actor: Actor, proposal_id: UUID, given: Roi) -> Roi:

@@ -24,7 +24,7 @@ from core.models.transfer import DeidReport, Package, PackagedImage, PackageStat
 from core.node import SiteNode
 from core.permissions import SYSTEM
 from core.queries import cases as queries
-from core.services import cases, masks, packages, texts
+from core.services import cases, masks, packages, registry, texts
 from core.services.candidate import kind_of
 from core.services.facts import regions_of
 from core.services.registering import picked_images
@@ -205,9 +205,9 @@ def _hold(node: SiteNode, package: Package, reason: str, image_id: UUID | None =
 
 
 def unreferenced_blobs(session: Session, hashes: list[str]) -> set[str]:
-    """Of these hashes, the ones that no package of this site names."""
+    """Of these hashes, the ones that no package of this site and no model names."""
     named = set(session.exec(select(PackagedImage.sha256).where(col(PackagedImage.sha256).in_(hashes))))
-    return set(hashes) - named
+    return set(hashes) - named - registry.model_hashes(session, hashes)
 
 
 def images_of(session: Session, package_id: UUID) -> list[tuple[PackagedImage, SiteImage]]:

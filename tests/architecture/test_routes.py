@@ -10,7 +10,7 @@ from starlette.routing import Mount
 
 from api.deps import SAFE_METHODS, Need, current_actor
 from api.main import ANY_SIZE, LARGEST_BODY, ROUTERS, create_app
-from api.routes import cases
+from api.routes import cases, infer, models
 from core.permissions import Verb
 from core.services import steps
 from core.services.parcels import LARGEST_CHUNK
@@ -88,6 +88,9 @@ def test_every_body_has_a_cap(role: str) -> None:
     wider = {
         "/api/v1/cases/csv": 4 * cases.MOST_CHARACTERS,
         "/api/v1/parcels/{site}/{package_id}/content": 16 << 20,
+        "/api/v1/infer": infer.LARGEST_FILE,
+        "/api/v1/infer/coco": infer.LARGEST_FILE,
+        "/api/v1/models": models.LARGEST_MODEL,
         "/dicom-web/studies": ANY_SIZE,
         "/dicom-web/studies/{study}": ANY_SIZE,
     }

@@ -35,8 +35,8 @@ class Answered(Sent):
 @router.post(_HERE)
 def case_proposals(node: SiteDep, session: SessionDep, actor: Curator, image: ImageDep) -> Response:
     """What the model proposes on the candidate as it is now; it looks when it is asked for the first time."""
-    found = proposals.ask(node, session, actor, image.id)
-    model = {"name": proposals.DETECTOR.name, "version": proposals.DETECTOR.version}
+    asked, found = proposals.ask(node, session, actor, image.id)
+    model = {"name": asked.model, "version": asked.model_version}
     return JSONResponse({"model": model, "proposals": [_told(one) for one in found]})
 
 

@@ -13,6 +13,7 @@ from jinja2 import nodes
 
 from core.models.datasets import VersionState
 from core.models.reads import ReadState
+from core.models.registry import ModelState
 from core.models.sitecase import CaseState
 from core.models.transfer import PackageState
 from core.permissions import Verb
@@ -32,6 +33,7 @@ FAMILIES: Final[dict[str, set[str]]] = {
     "package.": set(PackageState),
     "version.": set(VersionState),
     "read.": set(ReadState),
+    "model.": set(ModelState),
     "role.": set(get_args(Role)) - {"relay"},  # the relay has no pages
     "nav.": {name for menu in MENUS.values() for name, _ in menu}
     | {entry.name for menu in MENUS.values() for _, entries in menu for entry in entries},
@@ -123,7 +125,7 @@ def test_every_text_is_used() -> None:
 
 
 def test_every_state_has_its_shape() -> None:
-    assert set(TONES) == {*CaseState, *PackageState, *ReadState, *VersionState}
+    assert set(TONES) == {*CaseState, *PackageState, *ReadState, *VersionState, *ModelState}
 
 
 def test_a_key_that_nobody_wrote_is_an_error() -> None:

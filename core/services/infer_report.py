@@ -1,0 +1,112 @@
+"""What the model in effect says of a whole case, back to the PACS that it came from: SR and presentation states, when a person asks."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Final
+from uuid import UUID
+
+from pydicom.dataset import Dataset
+from sqlmodel import Session
+
+from core import audit
+from core.curation import linked
+from core.deid.candidate import Index, frame_bytes
+from core.dicom import results
+from core.dicom.part10 import open_part10
+from core.errors import Malformed, Unavailable, WrongState
+from core.inference.client import NO_MODEL
+from core.models.curation import ImageMask
+from core.models.registry import ModelVersion
+from core.models.sitecase import ImageState, SiteImage
+from core.node import SiteNode
+from core.permissions import Actor, Verb, check
+from core.queries import cases as queries
+from core.services import inference, registry
+from core.services.candidate import kind_of
+from core.services.retrieve import open_peer
+
+MOST_FRAMES: Final = 300
+MOST_LESIONS: Final = 20
+
+
+@dataclass(frozen=True)
+class Sent:
+    """How many objects went to the PACS, and how many lesions and images they speak of."""
+
+    objects: int
+    lesions: int
+    images: int
+    model: str
+
+
+def send(node: SiteNode, session: Session, actor: Actor, case_id: UUID) -> Sent:
+    """Have the model look at the masked frames of every image of the case, and store what it says beside the originals.
+
+    Nothing of it becomes a label. Raises WrongState where no image is here, Unavailable without a model or PACS."""
+    case = queries.readable_case(session, actor, case_id)
+    check(actor, Verb.INFER, case.domain)
+    check(actor, Verb.CURATE, case.domain)
+    model = registry.of_domain(session, case.domain)
+    if model is None:
+        raise Unavailable(NO_MODEL)
+    masked = list(_masked(session, case_id))
+    if not masked or case.purged_at is not None:
+        raise WrongState("No image of this case is ready: its masks are not written yet, or it was purged.")
+    if sum(image.frames for image, _ in masked) > MOST_FRAMES:
+        raise Malformed("A case of more than 300 frames is not reported in one request.")
+    objects: dict[str, list[bytes]] = {}
+    found = 0
+    for image, mask in masked:
+        seen = _seen(node, image, mask, case.domain)
+        header, speaker = _header(node, image), results.Speaker(model.name, str(model.version))
+        made = [results.report(header, seen, speaker), results.presentation(header, seen, speaker)]
+        objects.setdefault(str(header.StudyInstanceUID), []).extend(_bytes(one) for one in made if one is not None)
+        found += len(seen)
+    with open_peer(node.settings, case.peer) as peer:
+        for study_uid, files in objects.items():
+            peer.store(study_uid, files)
+    sent = Sent(sum(map(len, objects.values())), found, len(masked), _name(model))
+    audit.record(
+        session, actor, "infer.report", case_id, None, None, model=str(model.id), objects=sent.objects, found=found
+    )
+    return sent
+
+
+def _masked(session: Session, case_id: UUID) -> Iterator[tuple[SiteImage, ImageMask]]:
+    """The images of the case whose candidate is written."""
+    for image in queries.images_of(session, case_id):
+        mask = queries.current_mask(session, image.id)
+        if image.state == ImageState.STAGED and mask is not None and mask.digest:
+            yield image, mask
+
+
+def _seen(node: SiteNode, image: SiteImage, mask: ImageMask, domain: str) -> list[results.Seen]:
+    """Each lesion on its surest frame."""
+    index = Index.of(mask.candidate)
+    hits: list[linked.Hit] = []
+    with node.staging.open(image.id, kind_of(mask.revision)) as reader:
+        for number in range(1, image.frames + 1):
+            stored = frame_bytes(reader, index, number - 1)
+            pixels = inference.pixels_of_stored(node.sandbox, stored, index.format, index.palette)
+            hits += linked.hits_of(number, inference.look(node, pixels, domain).boxes)
+    best = [linked.surest(one) for one in linked.lesions(hits)[:MOST_LESIONS]]
+    return [results.Seen(**vars(one)) for one in best]
+
+
+def _header(node: SiteNode, image: SiteImage) -> Dataset:
+    """Of the original, as the PACS knows it: the results must lie beside it there."""
+    with node.staging.open(image.id, "original") as reader:
+        part10 = open_part10(reader, reader.size)
+    part10.dataset.file_meta = part10.file_meta
+    return part10.dataset
+
+
+def _bytes(one: Dataset) -> bytes:
+    out = BytesIO()
+    one.save_as(out, enforce_file_format=True)
+    return out.getvalue()
+
+
+def _name(model: ModelVersion) -> str:
+    return f"{model.name} v{model.version}"

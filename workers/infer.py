@@ -1,0 +1,151 @@
+"""The `infer` process of a node: holds the models in effect and says what is on frames, over a local socket.
+
+`python -m workers.infer SOCKET`. On stdin the keeper (`workers.infer_keeper`) sends a JSON line whenever other models take
+effect: {domain: {folder, id}}; when stdin closes, the process ends. It knows no database, no store and no key."""
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from core.inference import wire
+from core.inference.client import LARGE_FRAME, NO_MODEL
+from ml.model_file import BadModel
+from ml.runtime import Pipeline
+
+log = logging.getLogger(__name__)
+MOST_CONNECTIONS: Final = 64
+ODD_FRAME: Final = "A frame must come as rows x columns x 3 samples (RGB) of 8 bits: its size is another one."
+ODD_REQUEST: Final = "The request for a frame is not well formed."
+ANY: Final = "*"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model that is ready, and which row of the registry it is."""
+
+    pipeline: Pipeline
+    id: str
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """For a door: the threshold is the one that its person has not moved yet."""
+        one = self.pipeline
+        return {"name": one.name, "version": one.version, "id": self.id, "threshold": one.detector.spec.threshold}
+
+
+class Models:
+    """The models by organ domain; others can be taken up while frames are looked at."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Loaded] = {}
+        self._troubles: dict[str, str] = {}
+        self._busy = threading.Lock()  # one core: frames of all streams one after the other
+
+    def take_up(self, wanted: Mapping[str, Mapping[str, str]]) -> None:
+        """Load what is wanted and not there yet; a model that cannot be loaded leaves none in its place, and says why."""
+        loaded: dict[str, Loaded] = {}
+        troubles: dict[str, str] = {}
+        for domain, one in wanted.items():
+            known = self._loaded.get(domain)
+            try:
+                is_known = known is not None and known.id == one["id"]
+                loaded[domain] = known if is_known and known else Loaded(Pipeline.open(Path(one["folder"])), one["id"])
+                log.info("model %s takes effect for %s", one["id"], domain)
+            except BadModel as trouble:
+                troubles[domain] = str(trouble)
+                log.warning("the model for %s cannot be loaded: %s", domain, trouble)
+        self._loaded, self._troubles = loaded, troubles
+
+    def status(self) -> dict[str, Any]:
+        models = {domain: one.told for domain, one in self._loaded.items()}
+        return {"models": models, "troubles": self._troubles}
+
+    def look(self, head: Mapping[str, Any], body: bytearray) -> dict[str, Any]:
+        """The answer to a frame, or {error, message}."""
+        rows, columns, threshold = head.get("rows"), head.get("columns"), head.get("threshold")
+        if not isinstance(rows, int) or not isinstance(columns, int) or not _is_threshold(threshold):
+            return {"error": "Malformed", "message": ODD_REQUEST}
+        if rows < 1 or columns < 1 or rows * columns * 3 != len(body):
+            return {"error": "Malformed", "message": ODD_FRAME}
+        model = self._loaded.get(str(head.get("domain"))) or self._loaded.get(ANY)
+        if model is None:
+            return {"error": "Unavailable", "message": NO_MODEL}
+        with self._busy:
+            begun = time.perf_counter()
+            try:
+                found = model.pipeline.frame(np.frombuffer(body, np.uint8).reshape(rows, columns, 3), threshold)
+            except ValueError as trouble:
+                return {"error": "Malformed", "message": str(trouble)}
+            ms = (time.perf_counter() - begun) * 1000
+        return {"boxes": [asdict(one) for one in found], "ms": round(ms, 2), "model": model.told}
+
+
+def _is_threshold(given: object) -> bool:
+    return given is None or (isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given <= 1)
+
+
+def serve(listener: socket.socket, models: Models) -> None:
+    """Answer every connection in a thread of its own, until the process ends."""
+    seats = threading.BoundedSemaphore(MOST_CONNECTIONS)
+    while True:
+        connection, _ = listener.accept()
+        seats.acquire()
+        threading.Thread(target=_answer, args=(connection, models, seats), daemon=True).start()
+
+
+def _answer(connection: socket.socket, models: Models, seats: threading.BoundedSemaphore) -> None:
+    try:
+        while True:
+            head, body = wire.receive(connection)
+            wire.send(connection, models.status() if head.get("op") == "status" else models.look(head, body))
+    except wire.TooLarge:
+        with contextlib.suppress(wire.WireBroken):  # the connection ends: what follows is the rest of that frame
+            wire.send(connection, {"error": "Malformed", "message": LARGE_FRAME})
+    except wire.WireBroken:
+        pass
+    finally:
+        connection.close()
+        seats.release()
+
+
+def listen(path: Path) -> socket.socket:
+    """A socket that only this user can open; one that a killed process left behind makes way."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    try:
+        with wire.address_of(path) as address:
+            listener.bind(address)
+    finally:
+        os.umask(mask)
+    listener.listen(MOST_CONNECTIONS)
+    return listener
+
+
+def main() -> None:
+    """Serve until stdin closes."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    models = Models()
+    # The first line comes before anybody is answered: a node that has a model never says that it has none.
+    first = sys.stdin.readline()
+    if not first:
+        return
+    models.take_up(json.loads(first))
+    threading.Thread(target=serve, args=(listen(Path(sys.argv[1])), models), daemon=True).start()
+    for line in sys.stdin:
+        models.take_up(json.loads(line))
+
+
+if __name__ == "__main__":
+    main()
