@@ -1,0 +1,200 @@
+"""`./run ml train detect`, `train reject`, `folds detect` and `phantoms`: the part of `./run ml` with boxes."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from commands.main import given_path
+from commands.ml import app, folds, needs_training, refusals, train
+from core.errors import Refused
+
+if TYPE_CHECKING:
+    from ml.tasks.detect import Recipe
+
+Data = Annotated[str, typer.Option(help="data folder")]
+Out = Annotated[str, typer.Option(help="run folder to make, or to go on with")]
+Seed = Annotated[int, typer.Option()]
+Name = Annotated[
+    str, typer.Option("--recipe", help="fcos may be shipped; yolov8n, yolo11n, yolov5nu, yolov3-tiny are AGPL")
+]
+Size = Annotated[int, typer.Option(help="side of the network's input in pixels, a multiple of 32")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="other than the recipe's")]
+Batch = Annotated[int | None, typer.Option(min=2, help="other than the recipe's")]
+Rate = Annotated[float | None, typer.Option(help="other than the recipe's top learning rate")]
+Copies = Annotated[int, typer.Option(min=1, max=4, help="2: each image twice an epoch, once as it is")]
+Budget = Annotated[
+    float, typer.Option("--budget-minutes", help="end the schedule by then; 0: when the epochs are done")
+]
+One = Annotated[str, typer.Option("--one-class", help="take every box as this class, such as lesion")]
+Json = Annotated[bool, typer.Option("--json", help="last line: one JSON object")]
+
+
+@train.command("detect")
+def train_detect(
+    data: Data,
+    out: Out,
+    recipe: Name = "fcos",
+    size: Size = 320,
+    seed: Seed = 0,
+    epochs: Epochs = None,
+    batch: Batch = None,
+    rate: Rate = None,
+    copies: Copies = 1,
+    budget: Budget = 0.0,
+    one_class: One = "",
+    n_folds: Annotated[int | None, typer.Option("--folds", help="leave one of so many grouped folds out")] = None,
+    fold: Annotated[int, typer.Option(help="the fold that is left out, from 0")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Train a detector of lesions; images without boxes are its negatives."""
+    needs_training()
+    from ml.data import load
+    from ml.tasks.detect import train as run_training
+    from ml.tasks.detect_folds import judge_held, parts
+
+    with refusals():
+        folder, held = load(given_path(data)), []
+        items = (list(folder.of("train")), list(folder.of("tune")))
+        if n_folds is not None:
+            *items_, held = parts(folder, n_folds, fold, seed)
+            items = (items_[0], items_[1])
+        chosen = _recipe(recipe, size, epochs, batch, rate, copies, budget, one_class)
+        run = run_training(folder, given_path(out), chosen, seed, items)
+        _refuse_cancelled(run.path)
+        if held:
+            judge_held(run.path, held)
+    _say(run.path, "detect", as_json)
+
+
+@train.command("reject")
+def train_reject(
+    data: Data,
+    out: Out,
+    detector: Annotated[str, typer.Option(help="run folder of the detector whose false boxes are learned")],
+    seed: Seed = 0,
+    epochs: Epochs = None,
+    hard: Annotated[str, typer.Option(help="folder of pictures that are no lesion")] = "",
+    as_json: Json = False,
+) -> None:
+    """Train the second stage, which throws out false boxes, on train; thresholds by tune; RUN/pipeline holds both."""
+    needs_training()
+    from ml.data import load
+    from ml.model_file import load as load_model
+    from ml.tasks import reject
+
+    with refusals():
+        folder, detect = load(given_path(data)), given_path(detector)
+        digest = load_model(detect).files["model.onnx"]
+        recipe = reject.Recipe(digest, hard=str(given_path(hard)) if hard else "")
+        recipe = replace(recipe, epochs=epochs) if epochs else recipe
+        items = (folder.of("train"), folder.of("tune"))
+        run = reject.train(folder, given_path(out), detect, recipe, seed, items)
+        _refuse_cancelled(run.path)
+    _say(run.path, "reject", as_json)
+
+
+@folds.command("detect")
+def folds_detect(
+    data: Annotated[str, typer.Option(help="data folder; its train and tune are folded")],
+    out: Annotated[str, typer.Option(help="folder for a run a fold, and the figures")],
+    recipe: Name = "fcos",
+    size: Size = 320,
+    n_folds: Annotated[int, typer.Option("--folds", min=3)] = 5,
+    seeds: Annotated[str, typer.Option(help="comma between them")] = "0,1,2",
+    epochs: Epochs = None,
+    batch: Batch = None,
+    rate: Rate = None,
+    copies: Copies = 1,
+    budget: Budget = 0.0,
+    one_class: One = "",
+    holdout: Annotated[bool, typer.Option(help="judge one fold a seed instead of all")] = False,
+    random_folds: Annotated[bool, typer.Option(help="ignore patients: only to measure what leaks")] = False,
+    as_json: Json = False,
+) -> None:
+    """Judge a recipe by grouped folds over train and tune; killed at any time, the same command goes on."""
+    needs_training()
+    from ml.data import load
+    from ml.tasks.detect_folds import Plan, cross
+
+    with refusals():
+        numbers = tuple(int(one) for one in seeds.split(",") if one.strip().isdecimal())
+        if not numbers:
+            raise Refused("--seeds needs numbers with commas between them.")
+        chosen = _recipe(recipe, size, epochs, batch, rate, copies, budget, one_class)
+        plan = Plan(replace(chosen, eight_bits=False), numbers, n_folds, holdout, random_folds)
+        result = cross(
+            load(given_path(data)), given_path(out), plan, lambda line: print(line, file=sys.stderr, flush=True)
+        )
+    print(json.dumps(result) if as_json else table(result["mean"]))
+
+
+@app.command("phantoms")
+def phantoms(
+    out: Annotated[str, typer.Option(help="the data folder to make")],
+    domain: Annotated[str, typer.Option(help="liver or breast")] = "liver",
+    count: Annotated[int, typer.Option(help="pictures, four a patient")] = 240,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Make a data folder of generated pictures with cysts, tumours and normal organs, to try training with."""
+    from ml.phantom_folder import make
+
+    with refusals():
+        folder = make(given_path(out), domain, count, seed)
+    counts = {split: len(folder.of(split)) for split in ("train", "tune", "test")}
+    told = {"name": folder.name, "hash": folder.hash, "images": counts}
+    print(json.dumps(told) if as_json else f"{len(folder.items)} pictures: {counts}; hash {folder.hash}")
+
+
+def table(found: dict[str, Any]) -> str:
+    """A line a figure, with its interval."""
+    lines = []
+    for name, figure in found.items():
+        if isinstance(figure, dict) and figure.get("value") is not None and "low" in figure:
+            between = "" if figure["low"] is None else f" ({figure['low']:.3f}-{figure['high']:.3f})"
+            lines.append(f"{name:<18}{figure['value']:.3f}{between}")
+    return "\n".join(lines)
+
+
+def _recipe(
+    name: str,
+    size: int,
+    epochs: int | None,
+    batch: int | None,
+    rate: float | None,
+    copies: int,
+    budget: float,
+    one: str,
+) -> "Recipe":
+    from ml.detectors import RECIPES
+    from ml.tasks.detect import Recipe
+
+    if name not in RECIPES:
+        raise Refused(f"There is no recipe {name}; there are {', '.join(RECIPES)}.")
+    if size % 32 or not 32 <= size <= 1280:
+        raise Refused("--size must be a multiple of 32, from 32 to 1280.")
+    start = Recipe(detector=name, size=size, budget_minutes=budget, one_class=one)
+    start = replace(start, augmentation=replace(start.augmentation, copies=copies))
+    asked = {"epochs": epochs, "batch": batch, "rate": rate}
+    return replace(start, **{key: value for key, value in asked.items() if value is not None})
+
+
+def _refuse_cancelled(run: Path) -> None:
+    from ml.run_folder import read
+
+    if read(run)["state"] == "cancelled":
+        raise Refused("The training was cancelled; the same command goes on with it.")
+
+
+def _say(run: Path, task: str, as_json: bool) -> None:
+    metrics = json.loads((run / "metrics.json").read_text("utf-8"))
+    if as_json:
+        print(json.dumps({"task": task, "run": str(run), **metrics}))
+        return
+    print(table(metrics["tune"]))
+    if "gain_on_tune" in metrics:
+        print(json.dumps(metrics["gain_on_tune"], indent=1))

@@ -1,0 +1,52 @@
+"""EfficientNet-Lite0 as a detector's eye: maps at strides 8, 16 and 32; the first blocks keep what ImageNet taught them."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ml.networks.efficientnet_lite import EfficientNetLite0, pretrained
+
+FROZEN = (
+    3  # the stem and three of sixteen blocks: half of the cost of a step, and lines and blobs are the same everywhere
+)
+PAIRS = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
+
+
+class LiteEye(nn.Module):
+    """(b, 3, h, w) of -1 to 1 -> (b, 40, h/8, w/8), (b, 112, h/16, w/16), (b, 320, h/32, w/32)."""
+
+    def __init__(self, frozen: int = FROZEN, weights: bool = True) -> None:
+        super().__init__()
+        whole = pretrained(1) if weights else EfficientNetLite0(1)
+        whole.eval()
+        self.frozen, self.stem, self.blocks = frozen, whole._conv_stem, whole._blocks
+        self.stem_norm: nn.Module = whole._bn0
+        if frozen:
+            self.stem, self.stem_norm = fused(self.stem, self.stem_norm), nn.Identity()
+        for block in self.blocks[:frozen]:
+            for conv, norm in PAIRS:
+                if hasattr(block, conv):
+                    setattr(block, conv, fused(getattr(block, conv), getattr(block, norm)))
+                    setattr(block, norm, nn.Identity())
+        for part in (self.stem, *self.blocks[:frozen]) if frozen else ():
+            part.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            x = nn.functional.relu6(self.stem_norm(self.stem(x)))
+            for block in self.blocks[: self.frozen]:
+                x = block(x)
+        found = []
+        for number, block in enumerate(self.blocks):
+            if number >= self.frozen:
+                x = block(x)
+            if number in (4, 10, 15):
+                found.append(x)
+        return found
+
+
+def fused(conv: nn.Module, norm: nn.Module) -> nn.Module:
+    """The convolution with its norm folded in, for what is never trained again."""
+    if not isinstance(conv, nn.Conv2d) or not isinstance(norm, nn.BatchNorm2d):
+        raise TypeError("Only a convolution and its norm can be folded.")
+    return fuse_conv_bn_eval(conv, norm)
