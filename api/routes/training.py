@@ -86,5 +86,7 @@ def _found(session: Session, actor: Actor, run_id: UUID) -> TrainingOut:
 
 def _out(line: Line) -> TrainingOut:
     run = line.run
-    told = run.model_dump(include=set(TrainingOut.model_fields) - {"dataset", "version", "domain"})
+    told = {
+        name: getattr(run, name) for name in TrainingOut.model_fields if name not in {"dataset", "version", "domain"}
+    }
     return TrainingOut(dataset=line.dataset.name, version=line.version.n, domain=line.dataset.domain, **told)
