@@ -9,6 +9,7 @@ from sqlmodel import Session, select
 
 from commands.annex_e import annex_e
 from commands.import_folder import import_folder
+from commands.register_model import register_model
 from core import audit
 from core.db import transaction
 from core.errors import Malformed, NotFound
@@ -28,6 +29,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(audit_app, name="audit")
 app.command("annex-e")(annex_e)
 app.command("import-folder")(import_folder)
+app.command("register-model")(register_model)
 
 RoleOption = Annotated[str, typer.Option("--role", help="site, relay, central or pacs")]
 OPERATOR = Actor("operator", None)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,11 +30,18 @@ INSTANCES_PER_STUDY, STUDIES = 40, 8
 
 
 def bench(
-    what: Annotated[str, typer.Argument(help="chain, pages, ui or deid")] = "chain",
+    what: Annotated[str, typer.Argument(help="chain, pages, ui, deid or infer")] = "chain",
     rounds: Annotated[int, typer.Option(min=1, max=9)] = 3,
+    run: Annotated[Path | None, typer.Option(help="of infer: the RUN or pipeline folder that answers")] = None,
 ) -> None:
     """Measure; every loop is bounded and stays on loopback."""
-    measures = {"chain": _chain, "pages": _pages, "ui": _ui, "deid": _deid}
+    measures: dict[str, Callable[[int], dict[str, Any]]] = {
+        "chain": _chain,
+        "pages": _pages,
+        "ui": _ui,
+        "deid": _deid,
+        "infer": lambda rounds: _infer(run, rounds),
+    }
     if what not in measures:
         raise Malformed(f"What can be measured now: {', '.join(measures)}.")
     print(json.dumps(measures[what](rounds)))
@@ -43,6 +51,15 @@ def _deid(rounds: int) -> dict[str, Any]:
     from commands import bench_deid  # its peers are packages of the tests
 
     return bench_deid.measure(rounds)
+
+
+def _infer(run: Path | None, rounds: int) -> dict[str, Any]:
+    """A minute of live frames a round, through a demo site."""
+    from commands.bench_infer import stream
+
+    if run is None:
+        raise Malformed("Say which model is to answer: --run RUN.")
+    return stream(run, rounds)
 
 
 def _chain(rounds: int) -> dict[str, Any]:

@@ -11,11 +11,13 @@ from typing import Annotated, Any
 
 import typer
 
+from commands.engine_bundle import bundle
 from commands.main import given_path
 from core.errors import Refused
 from ml.annotations import BadFolder
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+app.command("bundle")(bundle)
 
 
 @contextmanager
@@ -174,6 +176,10 @@ def evaluate_(
             from ml.judge.evaluate import evaluate
 
             result = evaluate(given_path(run), given_path(data), split, other_source)
+        elif task in {"detect", "reject"}:
+            from ml.judge.detect_run import evaluate as evaluate_boxes
+
+            result = evaluate_boxes(given_path(run), given_path(data), split, other_source)
         else:
             raise Refused(f"A run of the task {task} cannot be judged here.")
         if report:
@@ -188,3 +194,6 @@ def task_of(run: Path) -> str:
     from ml.run_folder import read
 
     return str(read(run).get("task"))
+
+
+from commands import ml_detect  # noqa: E402, F401 -- its verbs hang on the ones above

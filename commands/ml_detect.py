@@ -13,6 +13,7 @@ from commands.ml import app, folds, needs_training, refusals, train
 from core.errors import Refused
 
 if TYPE_CHECKING:
+    from ml.data import Item
     from ml.tasks.detect import Recipe
 
 Data = Annotated[str, typer.Option(help="data folder")]
@@ -57,13 +58,13 @@ def train_detect(
     from ml.tasks.detect_folds import judge_held, parts
 
     with refusals():
-        folder, held = load(given_path(data)), []
-        items = (list(folder.of("train")), list(folder.of("tune")))
+        folder = load(given_path(data))
+        learn, tune = list(folder.of("train")), list(folder.of("tune"))
+        held: list[Item] = []
         if n_folds is not None:
-            *items_, held = parts(folder, n_folds, fold, seed)
-            items = (items_[0], items_[1])
+            learn, tune, held = parts(folder, n_folds, fold, seed)
         chosen = _recipe(recipe, size, epochs, batch, rate, copies, budget, one_class)
-        run = run_training(folder, given_path(out), chosen, seed, items)
+        run = run_training(folder, given_path(out), chosen, seed, (learn, tune))
         _refuse_cancelled(run.path)
         if held:
             judge_held(run.path, held)
@@ -150,6 +151,26 @@ def phantoms(
     print(json.dumps(told) if as_json else f"{len(folder.items)} pictures: {counts}; hash {folder.hash}")
 
 
+@app.command("cines")
+def cines(
+    run: Annotated[str, typer.Option(help="run folder of a detector, or a pipeline")],
+    domain: Annotated[str, typer.Option(help="liver or breast")] = "liver",
+    count: Annotated[int, typer.Option(min=1, help="cines; every fifth has no lesion")] = 20,
+    frames: Annotated[int, typer.Option(min=2)] = 45,
+    fps: Annotated[float, typer.Option(min=1)] = 15.0,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Judge a detector on generated cines by lesion, each frame on its own and with tracks over time."""
+    from ml.judge.detect_run import place_of
+    from ml.judge.phantom_cines import judged_cines
+    from ml.runtime import Pipeline
+
+    with refusals():
+        told = judged_cines(Pipeline.open(place_of(given_path(run))), domain, count, frames, fps, seed)
+    print(json.dumps(told) if as_json else json.dumps(told, indent=1))
+
+
 def table(found: dict[str, Any]) -> str:
     """A line a figure, with its interval."""
     lines = []
@@ -179,7 +200,7 @@ def _recipe(
         raise Refused("--size must be a multiple of 32, from 32 to 1280.")
     start = Recipe(detector=name, size=size, budget_minutes=budget, one_class=one)
     start = replace(start, augmentation=replace(start.augmentation, copies=copies))
-    asked = {"epochs": epochs, "batch": batch, "rate": rate}
+    asked: dict[str, Any] = {"epochs": epochs, "batch": batch, "rate": rate}
     return replace(start, **{key: value for key, value in asked.items() if value is not None})
 
 

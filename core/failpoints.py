@@ -23,7 +23,7 @@ _CHAIN: Final = """
 """.split()
 # Transactions of troubles, corrections and other desks.
 _OTHER: Final = """
-    admin.site admin.token admin.user import.case api.all_instances api.all_series api.bank_case api.bank_cases
+    admin.site admin.model admin.token admin.user import.case api.all_instances api.all_series api.bank_case api.bank_cases
     api.bank_counts api.bulkdata api.change_roi api.check api.create_token api.create_user api.delete_holiday
     api.disable_user api.events api.frame_thumbnail api.frames api.history api.holidays api.instance_metadata
     api.instance_thumbnail api.instances_of_series api.lift api.me api.metrics api.opt_out api.original_frame

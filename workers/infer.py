@@ -18,12 +18,13 @@ from typing import Any, Final
 
 import numpy as np
 
+from core import logs
 from core.inference import wire
 from core.inference.client import LARGE_FRAME, NO_MODEL
 from ml.model_file import BadModel
 from ml.runtime import Pipeline
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("workers.infer")  # as a script it would be called __main__
 MOST_CONNECTIONS: Final = 64
 ODD_FRAME: Final = "A frame must come as rows x columns x 3 samples (RGB) of 8 bits: its size is another one."
 ODD_REQUEST: Final = "The request for a frame is not well formed."
@@ -135,7 +136,7 @@ def listen(path: Path) -> socket.socket:
 
 def main() -> None:
     """Serve until stdin closes."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    logs.configure("INFO")
     models = Models()
     # The first line comes before anybody is answered: a node that has a model never says that it has none.
     first = sys.stdin.readline()

@@ -110,7 +110,9 @@ class ReportOut(SQLModel):
 
 
 @site_router.post("/cases/{case_id}/infer/report")
-def infer_report(case_id: UUID, node: NodeDep, session: SessionDep, actor: Looker) -> ReportOut:
+def infer_report(
+    case_id: UUID, node: NodeDep, session: SessionDep, actor: Annotated[Actor, may(Verb.CURATE)]
+) -> ReportOut:
     """Send what the model says of a case to the PACS that it came from: SR (TID 1500) and presentation states."""
     return ReportOut.model_validate(report.send(site_node(node), session, actor, case_id), from_attributes=True)
 

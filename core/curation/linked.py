@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 _OVERLAP: Final = 0.3
 _GAP: Final = 5  # frames that a lesion may be missed for
@@ -21,12 +21,11 @@ class Hit:
     score: float
 
 
-def hits_of(frame: int, boxes: Sequence[Mapping[str, object]]) -> list[Hit]:
+def hits_of(frame: int, boxes: Sequence[Mapping[str, Any]]) -> list[Hit]:
     """From the boxes of an answer of the infer process."""
     return [
-        Hit(frame, *(float(str(box[side])) for side in ("x", "y", "width", "height")), str(box["label"]), float(str(box["score"])))
-        for box in boxes
-    ]  # fmt: skip
+        Hit(frame, box["x"], box["y"], box["width"], box["height"], str(box["label"]), box["score"]) for box in boxes
+    ]
 
 
 def lesions(hits: Sequence[Hit]) -> list[list[Hit]]:

@@ -5,7 +5,7 @@ Both say "research use" and which version of which model spoke; the SR is prelim
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import highdicom as hd
 import numpy as np
@@ -44,7 +44,7 @@ class Seen:
 
     @property
     def outline(self) -> NDArray[np.float64]:
-        """(5, 2) corners as (column, row), closed."""
+        """(5, 2) corners as (column, row), closed; 0, 0 is the corner of the first pixel (PS3.3 C.18.6.1.1, C.10.5.1.1)."""
         x1, y1 = self.x + self.width, self.y + self.height
         return np.asarray([[self.x, self.y], [x1, self.y], [x1, y1], [self.x, y1], [self.x, self.y]], np.float64)
 
@@ -93,7 +93,7 @@ def presentation(image: Dataset, seen: Sequence[Seen], speaker: Speaker) -> Data
     notes = [_annotation(source, [one for one in seen if one.frame == frame], frame, layer) for frame in frames]
     is_grey = source.get("SamplesPerPixel") == 1
     kind = hd.pr.GrayscaleSoftcopyPresentationState if is_grey else hd.pr.ColorSoftcopyPresentationState
-    colours = {} if is_grey else {"icc_profile": image.get("ICCProfile") or _srgb()}
+    colours: dict[str, Any] = {} if is_grey else {"icc_profile": image.get("ICCProfile") or _srgb()}
     made: Dataset = kind(
         referenced_images=[source], series_instance_uid=hd.UID(), series_number=_SERIES + 1, sop_instance_uid=hd.UID(),
         instance_number=1, manufacturer=MAKER, manufacturer_model_name=speaker.name[:64],
@@ -114,13 +114,15 @@ def _srgb() -> bytes:
     return bytes(profile)
 
 
-def _group(source: Dataset, number: int, one: Seen, speaker: Speaker) -> Dataset:
+def _group(
+    source: Dataset, number: int, one: Seen, speaker: Speaker
+) -> hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations:
     is_cine = int(source.get("NumberOfFrames") or 1) > 1
     where = hd.sr.SourceImageForRegion(
         str(source.SOPClassUID), str(source.SOPInstanceUID), [one.frame] if is_cine else None
     )
     algorithm = hd.sr.AlgorithmIdentification(speaker.name, speaker.version, parameters=[NOTICE], manufacturer=MAKER)
-    group: Dataset = hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+    return hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(uid=hd.UID(), identifier=f"AI {number}"),
         referenced_region=hd.sr.ImageRegion("POLYLINE", one.outline, where),
         finding_type=LESION,
@@ -128,31 +130,28 @@ def _group(source: Dataset, number: int, one: Seen, speaker: Speaker) -> Dataset
         measurements=[hd.sr.Measurement(SCORE, round(one.score, 4), RATIO)],
         qualitative_evaluations=[hd.sr.QualitativeEvaluation(CLASS_OF, _class(one.label))],
     )
-    return group
 
 
-def _nothing(source: Dataset, speaker: Speaker) -> Dataset:
+def _nothing(source: Dataset, speaker: Speaker) -> hd.sr.MeasurementsAndQualitativeEvaluations:
     """The template wants a group: that the model looked, and saw no lesion, is a finding too."""
     algorithm = hd.sr.AlgorithmIdentification(speaker.name, speaker.version, parameters=[NOTICE], manufacturer=MAKER)
-    group: Dataset = hd.sr.MeasurementsAndQualitativeEvaluations(
+    return hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(uid=hd.UID(), identifier="AI 0"),
         source_images=[hd.sr.SourceImageForMeasurementGroup(str(source.SOPClassUID), str(source.SOPInstanceUID))],
         algorithm_id=algorithm,
         qualitative_evaluations=[hd.sr.QualitativeEvaluation(CLASS_OF, NOTHING)],
     )
-    return group
 
 
 def _annotation(
     source: Dataset, seen: Sequence[Seen], frame: int, layer: hd.pr.GraphicLayer
 ) -> hd.pr.GraphicAnnotation:
     pixel = hd.pr.AnnotationUnitsValues.PIXEL
-    # Graphic data of a presentation state counts from 1 at the centre of the first pixel (PS3.3 C.10.5.1.2).
-    shapes = [hd.pr.GraphicObject("POLYLINE", one.outline + 0.5, pixel) for one in seen]
+    shapes = [hd.pr.GraphicObject("POLYLINE", one.outline, pixel) for one in seen]
     texts = [
         hd.pr.TextObject(
             f"{one.label or UNSURE.meaning} {one.score:.2f} - {NOTICE}", pixel,
-            anchor_point=(one.x + 0.5, one.y + 0.5), anchor_point_visible=False,
+            anchor_point=(one.x, one.y), anchor_point_visible=False,
         )
         for one in seen
     ]  # fmt: skip

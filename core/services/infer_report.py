@@ -45,16 +45,15 @@ def send(node: SiteNode, session: Session, actor: Actor, case_id: UUID) -> Sent:
 
     Nothing of it becomes a label. Raises WrongState where no image is here, Unavailable without a model or PACS."""
     case = queries.readable_case(session, actor, case_id)
-    check(actor, Verb.INFER, case.domain)
     check(actor, Verb.CURATE, case.domain)
-    model = registry.of_domain(session, case.domain)
-    if model is None:
-        raise Unavailable(NO_MODEL)
     masked = list(_masked(session, case_id))
     if not masked or case.purged_at is not None:
         raise WrongState("No image of this case is ready: its masks are not written yet, or it was purged.")
     if sum(image.frames for image, _ in masked) > MOST_FRAMES:
         raise Malformed("A case of more than 300 frames is not reported in one request.")
+    model = registry.of_domain(session, case.domain)
+    if model is None:
+        raise Unavailable(NO_MODEL)
     objects: dict[str, list[bytes]] = {}
     found = 0
     for image, mask in masked:

@@ -12,28 +12,23 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ml.detectors import Detector
+from ml.export import OPSET, NotTheSame
 from ml.images import Input, Planes
 
-OPSET = 17
 MOST_PX, MOST_SCORE = 1.0, 1e-3
 NAME = "images"
 
 
-class NotTheSame(ValueError):
-    """ONNX Runtime and PyTorch do not say the same."""
-
-
 def export(detector: Detector, network: nn.Module, given: Input, path: Path, probe: Planes) -> dict[str, float]:
     """Write model.onnx, batch of one; returns the largest differences on `probe` (n, 3, h, w). Raises NotTheSame."""
-    whole = detector.exportable(copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format).eval()).eval()
+    whole = detector.exportable(copy.deepcopy(network).cpu().to(memory_format=torch.contiguous_format).eval()).eval()
     to_onnx(whole, given, path, detector.outputs)
     return parity(whole, path, detector.decode, probe)
 
 
-def to_onnx(whole: nn.Module, given: Input, path: Path, outputs: Sequence[str], *, free_batch: bool = False) -> None:
-    """Trace a network in evaluation into a file; `free_batch` lets it take any number of pictures at once."""
+def to_onnx(whole: nn.Module, given: Input, path: Path, outputs: Sequence[str]) -> None:
+    """Trace a network in evaluation into a file that takes one picture."""
     blank = torch.zeros(1, 3, given.height, given.width)
-    free = {name: {0: "batch"} for name in (NAME, *outputs)} if free_batch else None
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer warns of each size that is constant, as it should be here
         whole(blank)
@@ -44,7 +39,6 @@ def to_onnx(whole: nn.Module, given: Input, path: Path, outputs: Sequence[str], 
             input_names=[NAME],
             output_names=list(outputs),
             opset_version=OPSET,
-            dynamic_axes=free,
             dynamo=False,
         )
 

@@ -16,7 +16,6 @@ from ml.networks.efficientnet_lite import MEAN, STD
 
 STRIDES = (8, 16, 32)
 CHANNELS = 64
-DEPTH = 2
 EYE_RATE = 0.5  # of the rate of what begins from nothing
 START_SIDE = 3.0  # boxes begin as twice this many strides wide
 
@@ -32,29 +31,27 @@ class Pyramid(nn.Module):
         super().__init__()
         self.sides = nn.ModuleList(nn.Conv2d(width, CHANNELS, 1, bias=False) for width in widths)
         self.side_norms = nn.ModuleList(_norm() for _ in widths)
-        self.smooth = nn.ModuleList(nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, bias=False) for _ in widths)
-        self.norms = nn.ModuleList(_norm() for _ in widths)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """maps (b, width, h, w), fine first -> (b, 64, h, w) each."""
         sides = [norm(side(x)) for side, norm, x in zip(self.sides, self.side_norms, maps, strict=True)]
         for level in reversed(range(len(sides) - 1)):
             sides[level] = sides[level] + functional.interpolate(sides[level + 1], scale_factor=2.0, mode="nearest")
-        smoothed = zip(self.smooth, self.norms, sides, strict=True)
-        return [functional.relu(norm(smooth(x)), inplace=True) for smooth, norm, x in smoothed]
+        return [functional.relu(side) for side in sides]
 
 
 class Tower(nn.Module):
     """Convolutions shared by the levels, each level with its own norms; they fold away at export."""
 
-    def __init__(self, levels: int) -> None:
+    def __init__(self, levels: int, depth: int) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, bias=False) for _ in range(DEPTH))
-        self.norms = nn.ModuleList(nn.ModuleList(_norm() for _ in range(DEPTH)) for _ in range(levels))
+        self.depth = depth
+        self.convs = nn.ModuleList(nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, bias=False) for _ in range(depth))
+        self.norms = nn.ModuleList(_norm() for _ in range(levels * depth))
 
     def forward(self, x: Tensor, level: int) -> Tensor:
-        for conv, norm in zip(self.convs, self.norms[level], strict=True):  # type: ignore[arg-type]
-            x = functional.relu(norm(conv(x)), inplace=True)
+        for place, conv in enumerate(self.convs):
+            x = functional.relu(self.norms[level * self.depth + place](conv(x)), inplace=True)
         return x
 
 
@@ -65,21 +62,24 @@ class LiteFcos(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.pyramid = Pyramid(widths)
-        self.score_tower, self.box_tower = Tower(len(STRIDES)), Tower(len(STRIDES))
+        self.trunk = Tower(len(STRIDES), 1)
+        self.score_tower, self.box_tower = Tower(len(STRIDES), 1), Tower(len(STRIDES), 1)
         self.score = nn.Conv2d(CHANNELS, classes, 3, padding=1)
         self.box = nn.Conv2d(CHANNELS, 4, 3, padding=1)
-        for part in (self.pyramid, self.score_tower, self.box_tower, self.score, self.box):
+        for part in (self.pyramid, self.trunk, self.score_tower, self.box_tower, self.score, self.box):
             for conv in part.modules():
                 if isinstance(conv, nn.Conv2d):
                     nn.init.normal_(conv.weight, std=math.sqrt(2 / (conv.kernel_size[0] ** 2 * conv.in_channels)))
         nn.init.normal_(self.score.weight, std=0.01)
         nn.init.normal_(self.box.weight, std=0.01)
-        nn.init.constant_(self.score.bias, -math.log(99))  # a point in a hundred holds something
-        nn.init.constant_(self.box.bias, math.log(START_SIDE))
+        if self.score.bias is not None and self.box.bias is not None:
+            nn.init.constant_(self.score.bias, -math.log(99))  # a point in a hundred holds something
+            nn.init.constant_(self.box.bias, math.log(START_SIDE))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         logits, boxes = [], []
-        for level, x in enumerate(self.pyramid(self.backbone(images))):
+        for level, maps in enumerate(self.pyramid(self.backbone(images))):
+            x = self.trunk(maps, level)
             score = self.score(self.score_tower(x, level))
             sides = self.box(self.box_tower(x, level)).clamp(max=6.0).exp() * STRIDES[level]
             logits.append(score.flatten(2).transpose(1, 2))
@@ -114,8 +114,8 @@ class FcosDetector:
     """`LiteFcos` as a `Detector`; Apache-2.0 through and through, ImageNet weights included."""
 
     decode = "fcos"
-    outputs = ("scores", "boxes")
-    strides = STRIDES
+    outputs: tuple[str, ...] = ("scores", "boxes")
+    strides: tuple[int, ...] = STRIDES
     mean, std = MEAN, STD
     licence, shippable = "Apache-2.0", True
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ class YoloDetector:
     """A network of ultralytics as a `Detector`."""
 
     decode = "yolo"
-    outputs = ("output",)
+    outputs: tuple[str, ...] = ("output",)
     mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     licence, shippable = "AGPL-3.0", False
 
@@ -35,8 +36,10 @@ class YoloDetector:
         from ultralytics.nn.tasks import DetectionModel
 
         if settings.get("sync"):
-            settings.update({"sync": False})
-        network = DetectionModel(DESCRIBED.get(recipe, f"{recipe}.yaml"), nc=classes, verbose=False)
+            settings.update({"sync": False})  # type: ignore[no-untyped-call]
+        network: Any = DetectionModel(  # type: ignore[no-untyped-call]
+            DESCRIBED.get(recipe, f"{recipe}.yaml"), nc=classes, verbose=False
+        )
         network.args = SimpleNamespace(**GAINS, overlap_mask=True)
         self.network: nn.Module = network
         self.strides = tuple(int(stride) for stride in network.stride)
@@ -69,10 +72,10 @@ class YoloDetector:
 class _Export(nn.Module):
     """One output (1, 4 + classes, n): centre x, centre y, width, height px, then the scores 0 to 1."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Any) -> None:  # noqa: ANN401 -- ultralytics has no types
         super().__init__()
         self.network = network
-        head = network.model[-1]  # type: ignore[index]
+        head = network.model[-1]
         head.export, head.format, head.dynamic = True, "onnx", False
 
     def forward(self, images: Tensor) -> Tensor:

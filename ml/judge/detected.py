@@ -107,13 +107,16 @@ def curve(pool: Pool, points: int = 200) -> dict[str, list[float | None]]:
 
 
 def by_group(found: Sequence[Picture], groups: Sequence[str], threshold: float) -> dict[str, dict[str, Any]]:
-    """F1, precision and recall of the images of each group (a vendor, a size, callipers): `groups` has one an image."""
+    """F1, precision, recall and false boxes of the images of each group (a vendor, a size); `groups` has one an image."""
     told: dict[str, dict[str, Any]] = {}
     for name in sorted(set(groups)):
         part = [one for one, group in zip(found, groups, strict=True) if group == name]
         at = judge.at_threshold(judge.pool(part, "iou50"), threshold)
-        told[name] = {key: _number(at[key]) for key in ("f1", "precision", "recall", "false_per_normal")}
-        told[name] |= {"images": len(part), "boxes": sum(len(one.truth) for one in part)}
+        metrics = {
+            key: {"value": _number(at[key]), "low": None, "high": None}
+            for key in (*AT_THRESHOLD[:3], "false_per_normal")
+        }
+        told[name] = {"n": sum(len(one.truth) for one in part), "images": len(part), "metrics": metrics}
     return told
 
 

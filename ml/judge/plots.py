@@ -60,6 +60,31 @@ def answered(curve: Sequence[dict[str, float]]) -> str:
     return _drawn(figure)
 
 
+def precision_recall(points: dict[str, Sequence[float | None]], at: tuple[float | None, float | None]) -> str:
+    """points: recall and precision at each score; `at`: those of the threshold."""
+    figure = Figure(figsize=(3.6, 3.6))
+    axes = figure.add_subplot()
+    pairs = [
+        (r, p) for r, p in zip(points["recall"], points["precision"], strict=True) if r is not None and p is not None
+    ]
+    axes.plot([r for r, _ in pairs], [p for _, p in pairs], color=_INK)
+    if at[0] is not None and at[1] is not None:
+        axes.plot([at[0]], [at[1]], "o", color=_INK)
+    axes.set(title="Boxes, IoU 0.5", xlabel="recall", ylabel="precision", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    return _drawn(figure)
+
+
+def recall_by_false(points: dict[str, Sequence[float | None]]) -> str:
+    """Recall over false boxes on a normal image, up to two."""
+    figure = Figure(figsize=(3.6, 3.6))
+    axes = figure.add_subplot()
+    pairs = [(f, r) for f, r in zip(points["false"], points["recall"], strict=True) if f is not None and r is not None]
+    axes.plot([f for f, _ in pairs], [r for _, r in pairs], color=_INK)
+    axes.set(title="Finding and false alarms", xlabel="false boxes a normal image", ylabel="recall, IoU 0.5")
+    axes.set(xlim=(-0.02, 2.0), ylim=(-0.02, 1.02))
+    return _drawn(figure)
+
+
 def table_of(rows: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
     """The confusion matrix; rows are the truth."""
     figure = Figure(figsize=(3.6, 3.6))

@@ -36,11 +36,15 @@ def write(out: Path, result: Mapping[str, Any]) -> None:
 
 
 def plots(result: Mapping[str, Any]) -> list[str]:
-    """SVG elements of a classification's result; none for results without curves."""
-    if "curves" not in result:
+    """SVG elements of a result; none for results without curves."""
+    if "curves" not in result and "pr" not in result:
         return []
     from ml.judge import plots as draw  # Matplotlib is slow to load
 
+    if "pr" in result:
+        found, points = result["metrics"], result["pr"]
+        here = (found["recall"]["value"], found["precision"]["value"])
+        return [draw.precision_recall(points, here), draw.recall_by_false(points)]
     figures = next(iter(result["per"].values()))["metrics"]
     sensitivity, specificity = figures["sensitivity"]["value"], figures["specificity"]["value"]
     at = None if sensitivity is None or specificity is None else (1 - specificity, sensitivity)
@@ -120,7 +124,7 @@ def _rows(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 def _group(value: str, found: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:
     kept = {
         key: found["metrics"][key]
-        for key in ("accuracy", "sensitivity", "specificity", "auc")
+        for key in ("accuracy", "sensitivity", "specificity", "auc", "f1", "precision", "recall", "false_per_normal")
         if key in found["metrics"]
     }
     return [(value, str(found["n"]), *row) for row in _rows(kept)]

@@ -99,3 +99,42 @@ def pretrained(classes: int, dropout: float = 0.2) -> EfficientNetLite0:
     whole.load_state_dict(weights, strict=True)
     whole._fc = nn.Linear(1280, classes)
     return whole
+
+
+class Body(nn.Module):
+    """The stem and the first eleven blocks as ImageNet left them: (b, 3, h, w) -> (b, 112, h/16, w/16). Never trained."""
+
+    def __init__(self, weights: bool = True) -> None:
+        super().__init__()
+        whole = pretrained(2) if weights else EfficientNetLite0(2)
+        self._conv_stem, self._bn0 = whole._conv_stem, whole._bn0
+        self._blocks = whole._blocks[: _LAST_OF_STRIDE[1] + 1]
+        self.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.relu6(self._bn0(self._conv_stem(x)))
+        for block in self._blocks:
+            x = block(x)
+        return x
+
+    def train(self, mode: bool = True) -> "Body":
+        """Stays as it is: its norms are those of ImageNet."""
+        return super().train(False)
+
+
+class Tail(nn.Module):
+    """The last five blocks and a new last layer, which learn: (b, 112, h/16, w/16) -> (b, classes) logits."""
+
+    def __init__(self, classes: int, dropout: float = 0.3, weights: bool = True) -> None:
+        super().__init__()
+        whole = pretrained(classes, dropout) if weights else EfficientNetLite0(classes, dropout)
+        self._blocks = whole._blocks[_LAST_OF_STRIDE[1] + 1 :]
+        self._conv_head, self._bn1 = whole._conv_head, whole._bn1
+        self._dropout, self._fc = whole._dropout, whole._fc
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self._blocks:
+            x = block(x)
+        x = nn.functional.relu6(self._bn1(self._conv_head(x)))
+        found: Tensor = self._fc(self._dropout(x.mean(dim=(2, 3))))
+        return found

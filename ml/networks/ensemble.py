@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ml.networks.cnn10 import Cnn10
-from ml.networks.efficientnet_lite import EfficientNetLite0, pretrained
+from ml.networks.efficientnet_lite import EfficientNetLite0, Tail, pretrained
 
 
 class Smaller(nn.Module):
@@ -22,24 +22,35 @@ class Smaller(nn.Module):
 
 
 class Ensemble(nn.Module):
-    """(b, 3, h, w) -> (b, classes) logits. `prior` (classes): log of a class's share over its share while training."""
+    """(b, 3, h, w) -> (b, classes) logits. `prior` (classes): log of a class's share over its share while training.
 
-    def __init__(self, members: Sequence[nn.Module], prior: Tensor) -> None:
+    With a body its maps are made once, and all members read those."""
+
+    def __init__(self, members: Sequence[nn.Module], prior: Tensor, body: nn.Module | None = None) -> None:
         super().__init__()
+        self.body = nn.Identity() if body is None else body
         self.members = nn.ModuleList(members)
         self.prior: Tensor
         self.register_buffer("prior", prior)
 
     def forward(self, images: Tensor) -> Tensor:
-        found = [member(images) for member in self.members]
+        return self.of_maps(self.body(images))
+
+    def of_maps(self, maps: Tensor) -> Tensor:
+        """The logits of what the body made; without a body, of images."""
+        found = [member(maps) for member in self.members]
         return torch.stack(found).mean(dim=0) + self.prior
 
 
 def member(name: str, classes: int, frozen: int = 0, weights: bool = True) -> nn.Module:
-    """efflite0 or cnn10, with /2 for half the input's size; `weights` starts from ImageNet where there are such."""
+    """efflite0, cnn10, or tail (of efflite0, behind a body that does not learn), with /2 for half the input's size.
+
+    `weights` starts from ImageNet where there are such. Raises ValueError for another name."""
     kind, _, half = name.partition("/")
     if kind == "efflite0":
         net: nn.Module = freeze(pretrained(classes) if weights else EfficientNetLite0(classes), frozen)
+    elif kind == "tail":
+        net = Tail(classes, weights=weights)
     elif kind == "cnn10":
         net = Cnn10(classes)
     else:

@@ -18,8 +18,9 @@ from ml.export import to_onnx, write_model
 from ml.folds import grouped
 from ml.run_folder import Cancelled, Run, begin
 from ml.samples import Sample, has_boxes, pixel_digests, samples_of
-from ml.tasks.fitting import MEAN, STD, Fitted, fit
+from ml.tasks.fitting import Fitted, fit
 from ml.tasks.recipes import Recipe
+from ml.tasks.views import MEAN, STD
 
 NAMES_OF_WEIGHTS = "EfficientNet-Lite0 ImageNet weights, Apache-2.0"
 
@@ -159,6 +160,7 @@ def _plain(name: str) -> str:
 
 def _card(folder: Folder, classes: ClassMap, recipe: Recipe, metrics: dict[str, Any]) -> str:
     chosen = metrics["chosen"]
+    foreign = any(not one.startswith("cnn10") for one in recipe.members)
     return f"""# {folder.name}: classification by {recipe.name}
 
 Research use only. Not a medical device.
@@ -167,6 +169,6 @@ Research use only. Not a medical device.
 - Data: {folder.name}, version {folder.version}, hash {folder.hash}
 - Trained on {metrics["train"]["samples"]} samples; epoch, temperature {chosen["temperature"]:.3f} and threshold
   {chosen["threshold"]:.3f} were chosen on {metrics["tune"]["samples"]} samples of tune
-- Networks: {", ".join(recipe.members)}; {NAMES_OF_WEIGHTS if any("efflite0" in m for m in recipe.members) else "no foreign weights"}
+- Networks: {", ".join(recipe.members)}; {NAMES_OF_WEIGHTS if foreign else "no foreign weights"}
 - The figures of tune chose the model and say nothing about new patients: `./run ml evaluate` does.
 """

@@ -20,8 +20,9 @@ from ml.judge.classification import Scored, judged, merged
 from ml.run_folder import code, environment, replace
 from ml.samples import Sample, has_boxes, samples_of
 from ml.tasks.classify import choose, positive_columns
-from ml.tasks.fitting import cut, fit, logits_of
+from ml.tasks.fitting import fit, logits_of
 from ml.tasks.recipes import Recipe
+from ml.tasks.views import Store
 
 COLUMNS = ("file_name", "unit", "lesion", "target", "fold", "threshold", "temperature")
 TUNE_PART = 0.15
@@ -50,6 +51,7 @@ def cross(data: Path, out: Path, plan: Plan, say: Callable[[str], None]) -> dict
     if place.exists() and json.loads(place.read_text()) != setting:
         raise BadFolder("The folder holds folds of another setting: choose another --out.")
     replace(place, json.dumps(setting, indent=1).encode())
+    store = Store()
     for seed in plan.seeds:
         of = at_random(folder.items, plan.folds, seed) if plan.random else grouped(folder.items, plan.folds, seed)
         for fold in range(1 if plan.only_first else plan.folds):
@@ -59,7 +61,7 @@ def cross(data: Path, out: Path, plan: Plan, say: Callable[[str], None]) -> dict
             began = time.monotonic()
             held = [item for item, where in zip(folder.items, of, strict=True) if where == fold]
             rest = [item for item, where in zip(folder.items, of, strict=True) if where != fold]
-            rows = _fold(rest, held, classes, by_box, plan, seed, fold)
+            rows = _fold(rest, held, classes, by_box, plan, seed, fold, store)
             _save(table, rows, classes)
             say(f"seed {seed} fold {fold}: {len(rows)} samples in {time.monotonic() - began:.0f} s")
     result = summary(out, plan.seeds, classes, setting)
@@ -102,15 +104,15 @@ def read_folds(out: Path, seeds: Sequence[int], classes: ClassMap) -> Scored:
 
 
 def _fold(
-    rest: list[Item], held: list[Item], classes: ClassMap, by_box: bool, plan: Plan, seed: int, fold: int
+    rest: list[Item], held: list[Item], classes: ClassMap, by_box: bool, plan: Plan, seed: int, fold: int, store: Store
 ) -> list[dict[str, Any]]:
     kept, chosen_by = holdout(rest, TUNE_PART, seed)
     train, tune, test = (
         samples_of(items, classes, by_box) for items in ([rest[i] for i in kept], [rest[i] for i in chosen_by], held)
     )
-    fitted = fit(train, tune, len(classes.classes), plan.recipe, seed * 10 + fold)
+    fitted = fit(train, tune, len(classes.classes), plan.recipe, seed * 10 + fold, store=store)
     chosen = choose(fitted, tune, classes)
-    said = calibration.softmax(logits_of(fitted.net, cut(test, plan.recipe)), chosen.temperature)
+    said = calibration.softmax(logits_of(fitted.net, store.looked(test, plan.recipe)), chosen.temperature)
     return [
         _row(one, p, classes, fold, chosen.threshold, chosen.temperature) for one, p in zip(test, said, strict=True)
     ]

@@ -20,6 +20,7 @@ from ml.data import Folder, Item
 from ml.detectors import Detector, build
 from ml.images import Input
 from ml.run_folder import Cancelled, Run
+from ml.samples import pixel_digests
 from ml.tasks.detect_data import Augmentation, Pictures
 from ml.tasks.detect_finish import finish, look
 
@@ -65,7 +66,7 @@ def train(folder: Folder, out: Path, recipe: Recipe, seed: int, items: tuple[Seq
     """Train on items[0], choose the threshold on items[1]; returns the run, done or cancelled. Raises BadRun."""
     classes = (recipe.one_class,) if recipe.one_class else folder.categories
     run = run_folder.begin(out, "detect", asdict(recipe), seed, folder, ("train", "tune"))
-    run.saw([*items[0], *items[1]])
+    run.saw([*items[0], *items[1]], pixel_digests([*items[0], *items[1]]))
     prepare(seed)
     try:
         state = begin(recipe, len(classes), run)

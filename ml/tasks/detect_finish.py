@@ -82,6 +82,31 @@ def finish(
     if smaller:
         metrics["eight_bits"] = eight_bits(run, told, given, data, tune, threshold)
     run.write("metrics.json", metrics)
+    (run.path / "card.md").write_text(card(told, metrics["tune"]), "utf-8")
+
+
+def card(told: dict[str, Any], figures_of_tune: dict[str, Any]) -> str:
+    """The model card of a model that finds boxes: what it is, what it is for, and what tune says, which chose by it."""
+    data = told["dataset"]
+    lines = [f"# {told['name']} version {told['version']}", "", "Research use only. Not a medical device.", "", USE, ""]
+    lines += [f"- task: {told['task']}; classes: {', '.join(told['classes'])}"]
+    lines += [f"- input: {told['input']['width']} x {told['input']['height']} px, {told['input']['resize']}"]
+    lines += [f"- trained on: {data['name']}, version {data['version']}, hash {data['hash']} (train and tune)"]
+    lines += [f"- threshold: {told['threshold']}, chosen on tune", f"- licence: {told['licence']}"]
+    lines += ["- may be shipped: " + ("yes" if told["shippable"] else "no, its training code is AGPL-3.0"), ""]
+    lines += [
+        "Figures of tune, by which the threshold was chosen: too good to be told as the model's own. The model is"
+    ]
+    lines += [
+        "judged by `./run ml evaluate` on data that it never saw.",
+        "",
+        "| figure | value | 95 % interval |",
+        "|---|---|---|",
+    ]
+    for name, figure in figures_of_tune.items():
+        if isinstance(figure, dict) and figure.get("value") is not None and figure.get("low") is not None:
+            lines.append(f"| {name} | {figure['value']:.3f} | {figure['low']:.3f}-{figure['high']:.3f} |")
+    return "\n".join(lines) + "\n"
 
 
 def eight_bits(

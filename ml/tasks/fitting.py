@@ -3,6 +3,8 @@
 On one thread the same seed gives the same weights, also after a kill: every epoch seeds itself, and resume.pt holds the rest."""
 
 import copy
+import math
+import pickle
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,17 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchvision.transforms import v2
 
 from ml.calibration import Floats, Ints, log_loss, softmax
-from ml.images import crop
+from ml.networks.efficientnet_lite import Body
 from ml.networks.ensemble import Ensemble, member
-from ml.run_folder import Run
-from ml.samples import Sample, pictures
+from ml.run_folder import BadRun, Run
+from ml.samples import Sample
 from ml.tasks.recipes import Recipe
-
-MEAN, STD = 0.5, 0.5  # of rgb / 255: -1 to 1, as the ImageNet weights expect
-ROOM = 1.25  # training crops are cut wider, so that shifted and turned views show what is really there
+from ml.tasks.views import Store, Views
 
 
 @dataclass(frozen=True)
@@ -46,38 +45,6 @@ class _State:
     epoch: int = 0
 
 
-def cut(samples: Sequence[Sample], recipe: Recipe, room: float = 1.0) -> Tensor:
-    """(n, 3, s, s) uint8: each lesion with its margin, or the whole image; `room` widens the view and s alike."""
-    side, cuts = round(recipe.side * room), []
-    for rgb, sample in zip(pictures(samples), samples, strict=True):
-        box, margin = sample.box, recipe.margin
-        if box is None:
-            box, margin = (0.0, 0.0, float(rgb.shape[1]), float(rgb.shape[0])), 0.0
-        wide = ((1 + 2 * margin) * room - 1) / 2
-        cuts.append(crop(rgb, box, wide, side, side, 0).transpose(2, 0, 1))
-    return torch.from_numpy(np.ascontiguousarray(np.stack(cuts)))
-
-
-def augmented(recipe: Recipe) -> nn.Module:
-    """What a training view may be: mirrored, turned, moved, closer or farther, brighter, covered in part."""
-    return v2.Compose(
-        [
-            v2.RandomHorizontalFlip(),
-            v2.RandomAffine(
-                recipe.turn_degrees,
-                (recipe.shift, recipe.shift),
-                (1 - recipe.zoom, 1 + recipe.zoom),
-                interpolation=v2.InterpolationMode.BILINEAR,
-            ),
-            v2.CenterCrop(recipe.side),
-            v2.ColorJitter(brightness=recipe.contrast, contrast=recipe.contrast),
-            v2.ToDtype(torch.float32, scale=True),
-            v2.RandomErasing(recipe.erase, scale=(0.02, 0.15), value=0.0),
-            v2.Normalize([MEAN] * 3, [STD] * 3),
-        ]
-    )
-
-
 def fit(
     train: Sequence[Sample],
     tune: Sequence[Sample],
@@ -86,14 +53,16 @@ def fit(
     seed: int,
     run: Run | None = None,
     until: float | None = None,
+    store: Store | None = None,
 ) -> Fitted:
     """Train every member in turn; of each the epoch of least log loss on tune is kept. `until`: no epoch begins later.
 
     Raises Cancelled when the run folder is told to stop."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    wide, targets = cut(train, recipe, ROOM), torch.tensor([one.target for one in train])
-    looked, wanted = cut(tune, recipe), np.array([one.target for one in tune])
+    store = store or Store()
+    views, targets = store.views(train, recipe), torch.tensor([one.target for one in train])
+    looked, wanted = store.looked(tune, recipe), np.array([one.target for one in tune])
     held = _held(run)
     done: list[dict[str, Tensor]] = held.get("done", [])
     lines: list[dict[str, Any]] = held.get("lines", [])
@@ -103,7 +72,7 @@ def fit(
         state = _begin(recipe, number, classes, seed, held.pop("state", None))
         while state.epoch < recipe.epochs and (until is None or time.monotonic() < until or not state.epoch):
             started = time.monotonic()
-            loss = _epoch(state, wide, targets, recipe, seed * 1000 + number * 100 + state.epoch, run)
+            loss = _epoch(state, views, targets, recipe, seed * 1000 + number * 100 + state.epoch, run)
             state.epoch += 1
             told = _look(state, looked, wanted)
             line: dict[str, Any] = {"epoch": len(lines) + 1, "of": recipe.epochs * len(recipe.members)}
@@ -123,29 +92,24 @@ def ensemble(recipe: Recipe, classes: int, done: Sequence[dict[str, Tensor]], ta
     for net, weights in zip(nets, done, strict=True):
         net.load_state_dict(weights, strict=True)
     shares = torch.bincount(targets, minlength=classes).float() / len(targets)
-    return Ensemble(nets, (shares * classes).clamp(min=1e-3).log()).eval()
+    body = Body() if recipe.has_body else None
+    return Ensemble(nets, (shares * classes).clamp(min=1e-3).log(), body).eval()
 
 
 @torch.no_grad()
-def logits_of(net: nn.Module, pixels: Tensor, batch: int = 64) -> Floats:
-    """(2, n, classes): as it is, and mirrored left to right. pixels: (n, 3, s, s) uint8."""
+def logits_of(net: nn.Module, looked: Tensor, batch: int = 64) -> Floats:
+    """(2, n, classes) of what Store.looked gives: as it is, and mirrored left to right."""
     net.eval()
-    found = []
-    for start in range(0, len(pixels), batch):
-        planes = _fed(pixels[start : start + batch])
-        found.append(torch.stack([net(planes), net(planes.flip(-1))]))
+    say = net.of_maps if isinstance(net, Ensemble) else net
+    found = [torch.stack([say(view) for view in part]) for part in looked.split(batch, dim=1)]
     return np.asarray(torch.cat(found, dim=1).double().numpy(), np.float64)
-
-
-def _fed(pixels: Tensor) -> Tensor:
-    return ((pixels.float() / 255 - MEAN) / STD).contiguous(memory_format=torch.channels_last)
 
 
 def _begin(recipe: Recipe, number: int, classes: int, seed: int, kept: dict[str, Any] | None) -> _State:
     torch.manual_seed(seed * 1000 + number * 100 + 99)
     net = member(recipe.members[number], classes, recipe.frozen).to(memory_format=torch.channels_last)
     learns = [weights for weights in net.parameters() if weights.requires_grad]
-    optimiser = torch.optim.AdamW(learns, lr=recipe.rate, weight_decay=recipe.decay)
+    optimiser = torch.optim.AdamW(learns, lr=recipe.rate, weight_decay=recipe.decay, fused=True)
     state = _State(net, copy.deepcopy(net), optimiser, {})
     if kept is not None:
         net.load_state_dict(kept["net"])
@@ -155,10 +119,10 @@ def _begin(recipe: Recipe, number: int, classes: int, seed: int, kept: dict[str,
     return state
 
 
-def _epoch(state: _State, wide: Tensor, targets: Tensor, recipe: Recipe, seed: int, run: Run | None) -> float:
+def _epoch(state: _State, views: Views, targets: Tensor, recipe: Recipe, seed: int, run: Run | None) -> float:
     """One pass; every class is drawn equally often. Returns the mean loss."""
     torch.manual_seed(seed)
-    change, measure = augmented(recipe), nn.CrossEntropyLoss(label_smoothing=recipe.smoothing)
+    measure = nn.CrossEntropyLoss(label_smoothing=recipe.smoothing)
     count = len(targets) * recipe.views
     weights = 1.0 / torch.bincount(targets).clamp(min=1).float()[targets]
     order = torch.multinomial(weights, count, replacement=True)
@@ -166,11 +130,10 @@ def _epoch(state: _State, wide: Tensor, targets: Tensor, recipe: Recipe, seed: i
     state.net.train()
     for step in range(steps):
         chosen = order[step * recipe.batch : (step + 1) * recipe.batch]
-        planes = torch.stack([change(wide[index]) for index in chosen])
         done = (state.epoch + (step + 1) / steps) / recipe.epochs
         for group in state.optimiser.param_groups:
-            group["lr"] = recipe.rate * min(1.0, done * recipe.epochs) * 0.5 * (1 + np.cos(np.pi * min(done, 1.0)))
-        loss = measure(state.net(planes.contiguous(memory_format=torch.channels_last)), targets[chosen])
+            group["lr"] = recipe.rate * min(1.0, done * recipe.epochs) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+        loss = measure(state.net(views(chosen)), targets[chosen])
         state.optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(state.net.parameters(), 5.0)
@@ -186,10 +149,11 @@ def _epoch(state: _State, wide: Tensor, targets: Tensor, recipe: Recipe, seed: i
 
 @torch.no_grad()
 def _follow(mean: nn.Module, net: nn.Module, keep: float) -> None:
-    for slow, fast in zip(mean.state_dict().values(), net.state_dict().values(), strict=True):
-        if slow.dtype.is_floating_point:
-            slow.mul_(keep).add_(fast, alpha=1 - keep)
-        else:
+    pairs = list(zip(mean.state_dict().values(), net.state_dict().values(), strict=True))
+    floats = [(slow, fast) for slow, fast in pairs if slow.dtype.is_floating_point]
+    torch._foreach_lerp_([slow for slow, _ in floats], [fast for _, fast in floats], 1 - keep)
+    for slow, fast in pairs:
+        if not slow.dtype.is_floating_point:
             slow.copy_(fast)
 
 
@@ -225,5 +189,8 @@ def _held(run: Run | None) -> dict[str, Any]:
 
 
 def _loaded(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise BadRun("resume.pt cannot be read: remove it, and the training begins anew.") from error
     return found

@@ -10,7 +10,9 @@ from ml.data import BadFolder
 class Recipe:
     """`members` are networks whose logits are averaged in one graph; "cnn10/2" sees the input at half its size.
 
-    `views`: augmented views of each image an epoch, drawn anew each time. `frozen`: blocks of EfficientNet that stay as
+    `views`: augmented views of each image an epoch, drawn anew each time. `kept_views`, for members "tail": so many
+    views of each training image go once through the body of EfficientNet-Lite0, which stays as ImageNet left it, and
+    every epoch draws from them: a tenth of the time. `frozen`: blocks of EfficientNet that stay as
     ImageNet left them. `side`, in pixels, is the input's; `margin` is added to a box on each side."""
 
     name: str
@@ -22,6 +24,7 @@ class Recipe:
     rate: float = 1e-3
     decay: float = 0.02
     views: int = 1
+    kept_views: int = 0
     smoothing: float = 0.05
     ema: float = 0.98
     frozen: int = 0
@@ -30,6 +33,10 @@ class Recipe:
     zoom: float = 0.15
     contrast: float = 0.25
     erase: float = 0.2
+
+    @property
+    def has_body(self) -> bool:
+        return self.kept_views > 0
 
     @property
     def document(self) -> dict[str, Any]:
@@ -46,6 +53,10 @@ RECIPES = {
         Recipe("efflite0-small", ("efflite0",), side=64, epochs=8, batch=64),
         Recipe("pair", ("efflite0", "cnn10/2"), epochs=10),
         Recipe("pair-small", ("efflite0", "cnn10"), side=64, epochs=8, batch=64),
+        Recipe("tails", ("tail",) * 2, side=128, epochs=4, kept_views=6, rate=5e-4, decay=0.05),
+        Recipe(
+            "tails-small", ("tail",) * 2, side=96, margin=0.0, epochs=3, batch=64, kept_views=4, rate=7e-4, decay=0.05
+        ),
         Recipe("tiny", ("cnn10",), side=32, epochs=2, batch=8),  # for tests and the demo
     )
 }

@@ -17,8 +17,8 @@ from torch import nn
 
 from ml import model_file, run_folder
 from ml.data import Folder, Item
-from ml.detectors.export import MOST_SCORE, NAME, NotTheSame, opened, to_onnx
-from ml.images import Input, normalised
+from ml.export import to_onnx
+from ml.images import Input
 from ml.judge import detection as judge
 from ml.judge.detect_run import ALONE
 from ml.judge.detected import figures
@@ -26,8 +26,9 @@ from ml.judge.second_stage import choose, doubted, gain
 from ml.networks.cnn10 import Cnn10
 from ml.run_folder import Cancelled, Run
 from ml.runtime import Model
+from ml.samples import pixel_digests
 from ml.tasks.detect import follow, prepare
-from ml.tasks.detect_finish import USE, digest, named
+from ml.tasks.detect_finish import USE, card, digest, named
 from ml.tasks.reject_data import CLASSES, Patches, gather
 
 
@@ -51,7 +52,7 @@ def train(
 ) -> Run:
     """Train on items[0], choose thresholds on items[1]; the run folder also gets pipeline/. Raises BadRun, ValueError."""
     run = run_folder.begin(out, "reject", asdict(recipe), seed, folder, ("train", "tune"))
-    run.saw([*items[0], *items[1]])
+    run.saw([*items[0], *items[1]], pixel_digests([*items[0], *items[1]]))
     prepare(seed)
     try:
         detector = Model.open(detect)
@@ -118,7 +119,7 @@ def finish(
     counts: dict[str, int],
 ) -> None:
     """model.onnx, thresholds by tune, the gain at the same recall in metrics.json, and the pipeline of both."""
-    same = _export(network, given, run.path / "model.onnx")
+    same = to_onnx(network, run.path / "model.onnx", given.height)
     told = _described(run, given, folder)
     run.write("model.json", told)
     found = doubted(detector, Model.open(run.path), tune)
@@ -133,6 +134,7 @@ def finish(
     metrics["tune"] = figures(after, round(chosen[0], 4), len(detector.spec.classes))
     metrics["ap50_before"] = round(judge.average_precision(judge.pool([one.picture for one in found], "iou50")), 4)
     run.write("metrics.json", metrics)
+    (run.path / "card.md").write_text(card(told, metrics["tune"]), "utf-8")
     assemble(run.path / "pipeline", named(f"{folder.name}-pipeline"), detect, run.path, round(chosen[0], 4))
 
 
@@ -161,20 +163,6 @@ def assemble(out: Path, name: str, detect: Path, reject: Path | None, threshold:
         (out / part / model_file.MODEL_FILE).write_text(json.dumps(spec, indent=1) + "\n", "utf-8")
         told[part] = f"{part}/"
     (out / "pipeline.json").write_text(json.dumps(told, indent=1) + "\n", "utf-8")
-
-
-def _export(network: nn.Module, given: Input, path: Path) -> float:
-    """Write the network with a free batch; the largest difference of probabilities. Raises NotTheSame."""
-    to_onnx(network.eval(), given, path, ("logits",), free_batch=True)
-    with torch.no_grad():
-        noise = np.random.default_rng(0).integers(0, 256, (given.height, given.width, 3), dtype=np.uint8)
-        planes = np.concatenate([normalised(noise, given)] * 2)
-        ours = network(torch.from_numpy(planes)).softmax(dim=1).numpy()
-    theirs = torch.from_numpy(opened(path).run(None, {NAME: planes})[0]).softmax(dim=1).numpy()
-    difference = float(np.abs(ours - theirs).max())
-    if not difference <= MOST_SCORE:
-        raise NotTheSame(f"ONNX differs from PyTorch by {difference:.5f}.")
-    return difference
 
 
 def _described(run: Run, given: Input, folder: Folder) -> dict[str, Any]:

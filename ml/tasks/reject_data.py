@@ -54,7 +54,8 @@ def mined(model: Model, rgb: Rgb, item: Item) -> tuple[list[Box], list[Box]]:
     truth = np.asarray([(b.x, b.y, b.x + b.width, b.y + b.height) for b in item.boxes], np.float64).reshape(-1, 4)
     best = iou(corners, truth).max(axis=1, initial=0.0)
     middle = (corners[:, None, :2] + corners[:, None, 2:]) / 2
-    inside = ((middle >= truth[:, :2]) & (middle <= truth[:, 2:])).all(axis=2).any(axis=1)
+    beyond = np.maximum(truth[:, :2] - middle, middle - truth[:, 2:]).max(axis=2)  # px out of the box, (boxes, truths)
+    inside = beyond.min(axis=1, initial=np.inf) <= 0
     boxes = [(float(x0), float(y0), float(x1 - x0), float(y1 - y0)) for x0, y0, x1, y1 in corners]
     on = [box for box, fit in zip(boxes, best, strict=True) if fit >= 0.5]
     off = [box for box, fit, into in zip(boxes, best, inside, strict=True) if fit < FREE_IOU and not into]

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -377,6 +378,18 @@ def offer(served: Served, content: bytes, domain: str = "liver") -> Response:
 
 def version(served: Served) -> int:
     return int(post(served, coded(picture())).json()["model"]["version"])
+
+
+def test_a_model_of_another_organ_does_not_exist(served: Served) -> None:
+    served.person("elsewhere", [(Role.SITEPI, "breast"), (Role.SITEIT, "breast")])
+    head = served.bearer("elsewhere")
+    theirs = served.client.get("/api/v1/models", headers=served.bearer("pi")).json()[0]["id"]
+    assert served.client.get("/api/v1/models", headers=head).json() == []
+    for step in ("promote", "retire"):
+        answers = [served.client.post(f"/api/v1/models/{one}/{step}", headers=head) for one in (theirs, str(uuid4()))]
+        assert [one.status_code for one in answers] == [404, 404] and answers[0].content == answers[1].content
+    sent = served.client.post("/api/v1/models", params={"domain": "liver"}, content=b"x", headers=head)
+    assert sent.status_code == 403
 
 
 def test_what_is_no_model_is_not_registered(served: Served, tmp_path: Path, models: Path) -> None:

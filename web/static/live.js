@@ -103,6 +103,7 @@ function play(wanted = !isPlaying) {
   isPlaying = wanted;
   if (wanted) { source.play?.(); due = performance.now(); requestAnimationFrame(turn); }
   else source.pause?.();
+  $("play").toggleAttribute("data-playing", wanted);
   $("play").querySelector("span").textContent = wanted ? words.pause : words.play;
 }
 

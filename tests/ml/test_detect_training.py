@@ -11,7 +11,8 @@ import pytest
 from ml import run_folder
 from ml.data import Folder, load
 from ml.images import Input
-from ml.judge.detect_run import evaluate
+from ml.judge.detect_run import evaluate, judged
+from ml.judge.unseen import SawIt
 from ml.runtime import Pipeline
 from ml.tasks import detect, reject
 from ml.tasks.detect import Recipe, train
@@ -72,6 +73,7 @@ def test_a_run_leaves_what_its_readers_need(done: Path, folder: Folder) -> None:
     assert told["classes"] == ["cyst", "non-cyst"]
     metrics = json.loads((done / "metrics.json").read_text())
     assert metrics["parity"]["box_px"] <= 1
+    assert "may be shipped: yes" in (done / "card.md").read_text()
     assert told["threshold"] == metrics["threshold"]["value"]
     assert metrics["eight_bits"]["kept"] == ("model.int8.onnx" in told["files"])
     assert Pipeline.open(done).frame(np.zeros((80, 100, 3), np.uint8)) is not None
@@ -122,12 +124,14 @@ def test_another_recipe_needs_another_folder(done: Path, folder: Folder) -> None
 
 
 def test_judging_tells_sizes_and_refuses_other_classes(done: Path, folder: Folder) -> None:
-    told = evaluate(done, folder.of("tune"), draws=20)
-    assert told["counts"]["images"] == 8
-    assert sum(part["images"] for part in told["by"]["size"].values()) == 8
+    told = judged(done, Pipeline.open(done), folder.of("tune"), draws=20)
+    assert told["per"]["image"]["n"] == 8
+    assert sum(part["images"] for part in told["breakdown"]["size"].values()) == 8
+    with pytest.raises(SawIt):
+        evaluate(done, folder.root, "tune")
     strange = replace(folder.items[1], boxes=(replace(folder.items[1].boxes[0], category="stone"),))
     with pytest.raises(ValueError, match="stone"):
-        evaluate(done, [strange], draws=0)
+        judged(done, Pipeline.open(done), [strange], draws=0)
 
 
 def test_the_second_stage_makes_a_pipeline(done: Path, folder: Folder, tmp_path: Path) -> None:
@@ -141,10 +145,8 @@ def test_the_second_stage_makes_a_pipeline(done: Path, folder: Folder, tmp_path:
     assert after["false_per_image"] <= before["false_per_image"]
     pipeline = Pipeline.open(out / "pipeline")
     assert pipeline.rejector is not None
-    assert (
-        evaluate(out, folder.of("tune"), draws=0)["second_stage"]["reject_below"]
-        == metrics["gain_on_tune"]["reject_below"]
-    )
+    again = judged(out / "pipeline", pipeline, folder.of("tune"), draws=0)["second_stage"]
+    assert again == metrics["gain_on_tune"]
 
 
 def test_folds_go_on_by_themselves(folder: Folder, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What goes into an engine bundle for device makers beside the network: the reference runner."""
