@@ -25,7 +25,7 @@ CODES = {"cyst": "LIV-CYST", "non-cyst": "LIV-HCC"}
 
 def freeze_phantoms(served: Served, folder: Path, by: str, name: str = "pilot", count: int = 48) -> UUID:
     """A FROZEN version of liver phantoms with diagnosis codes, as the job `freeze` leaves it; its id."""
-    phantoms = make(folder, "liver", count, 3)
+    phantoms = make(folder, "liver", count, 0)
     categories = [{"id": number, "name": code} for number, code in enumerate(CODES.values(), 1)]
     files: list[manifest.File] = []
 

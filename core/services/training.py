@@ -56,6 +56,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Preset]]] = {
         "pair": Preset(_named("pair")),
         "cnn10": Preset(_named("cnn10")),
         "cyst-other": Preset(_named("efflite0"), "cyst"),
+        "cnn10-cyst": Preset(_named("cnn10"), "cyst"),
         "trial": Preset(_named("tiny"), "cyst"),
     },
 }

@@ -12,7 +12,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import pytest
-from sqlmodel import select
+from sqlmodel import col, select
 from starlette.testclient import TestClient
 
 from core.db import reading, transaction
@@ -31,7 +31,7 @@ from workers import train as train_job
 from workers.train_folder import materialise
 
 TRIAL = {"dataset": "pilot", "task": "detect", "recipe": "trial", "seed": 1, "budget_minutes": 30}
-LONG = TRIAL | {"task": "classify", "recipe": "cnn10"}
+LONG = TRIAL | {"task": "classify", "recipe": "cnn10-cyst"}
 HTML = {"accept": "text/html", "accept-language": "en", "sec-fetch-site": "same-origin"}
 PATIENCE = 400
 
@@ -183,7 +183,7 @@ def test_a_training_runs_shows_its_curve_and_is_registered(central: Served, tmp_
         }
         assert {"run.json", "seen.json", "progress.jsonl", "metrics.json", "model.json", "model.onnx"} <= set(kept)
         assert receive.unreferenced_blobs(session, [*kept.values()]) == set()
-        verbs = [one.verb for one in session.exec(select(AuditEvent)) if one.subject == run_id]
+        verbs = [one.verb for one in session.exec(select(AuditEvent).order_by(col(AuditEvent.id))) if one.subject == run_id]
     assert verbs == ["training.start", "training.running", "training.done"]
     assert not list((central.settings.data_dir / "training").iterdir())
 

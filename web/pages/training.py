@@ -40,6 +40,7 @@ RECIPES: Final = {
     "classify/pair": "training.recipe.pair",
     "classify/cnn10": "training.recipe.cnn10",
     "classify/cyst-other": "training.recipe.cyst_other",
+    "classify/cnn10-cyst": "training.recipe.cnn10_cyst",
     "classify/trial": "training.recipe.trial_classify",
 }
 TASKS: Final = {"detect": "training.task.detect", "classify": "training.task.classify"}
