@@ -25,6 +25,7 @@ from api.routes import (
     people,
     reads,
     site,
+    training,
 )
 from api.security import SecurityHeaders
 from core.node import Node
@@ -47,7 +48,16 @@ ROUTERS: dict[str, tuple[APIRouter, ...]] = {
         infer.site_router,
     ),
     "relay": (health.router, parcels.router),  # six routes and nothing else
-    "central": (*_COMMON, *_AI, parcels.router, bank.router, datasets.router, datasets.client_router, dicomweb.reading),
+    "central": (
+        *_COMMON,
+        *_AI,
+        parcels.router,
+        bank.router,
+        datasets.router,
+        datasets.client_router,
+        training.router,
+        dicomweb.reading,
+    ),
     "pacs": (*_COMMON, dicomweb.reading, dicomweb.storing),
 }
 

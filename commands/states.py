@@ -11,6 +11,7 @@ from core.models.proposals import PROPOSAL_MOVES
 from core.models.reads import READ_MOVES
 from core.models.registry import MODEL_MOVES
 from core.models.sitecase import CASE_MOVES
+from core.models.training import TRAINING_MOVES
 from core.models.transfer import PACKAGE_MOVES, PARCEL_MOVES
 
 DOCUMENT: Final = Path(__file__).resolve().parent.parent / "docs" / "states.md"
@@ -70,6 +71,12 @@ TABLES: Final[tuple[tuple[str, str, str, Moves], ...]] = (
         "core/models/datasets.py",
         "A frozen version never changes; a new one is made instead.",
         VERSION_MOVES,
+    ),
+    (
+        "A training",
+        "core/models/training.py",
+        "One that runs is asked to stop, and its worker ends it. A worker that dies changes nothing: the next one goes on.",
+        TRAINING_MOVES,
     ),
 )
 _HEAD: Final = """\

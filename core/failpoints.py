@@ -67,6 +67,9 @@ _OTHER: Final = """
     web.save_worklist_view web.delete_worklist_view web.flag_page web.flag_study web.flag_preview web.flag_list
     web.flag_template
     api.infer api.infer_coco api.infer_report infer.stream api.list_models api.register_model api.promote_model api.retire_model
+    api.cancel_training api.list_trainings api.one_training api.register_training api.start_training
+    train.begin train.done train.end train.progress web.begin_training web.new_training_page web.training_cancel
+    web.training_page web.training_register web.trainings_page
     web.live_page web.models_page web.model_page web.model_promote web.model_retire
     web.bank_case_page web.bank_cases_page web.bank_csv web.begin_dataset
     web.begin_dataset_version web.dataset_page web.datasets_page web.new_dataset_page

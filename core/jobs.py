@@ -11,7 +11,7 @@ from sqlmodel import Session
 from core.errors import Unavailable
 
 # One queue per kind of work, so that a slow PACS never holds up a release.
-QUEUES: Final = ("retrieve", "pixels", "transfer", "central")
+QUEUES: Final = ("retrieve", "pixels", "transfer", "central", "training")
 
 # Deferring uses the caller's connection; this connector is never opened.
 _deferring = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())

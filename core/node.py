@@ -1,6 +1,7 @@
 """One running node: its settings, database, stores, keys and sandbox, opened once and handed to every service."""
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,8 @@ class Node:
     engine: Engine
     store: Store
     sandbox: Sandbox
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set when this process is to end: work that takes hours looks at it."""
 
     def audit_now(self, actor: Actor, verb: str, subject: object = "", **detail: str | int) -> None:
         """An event in a transaction of its own: it stays even when the request is refused."""

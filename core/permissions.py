@@ -36,6 +36,7 @@ class Verb(StrEnum):
     INFER = "infer"
     OFFER_MODEL = "models:register"
     DECIDE_MODEL = "models:decide"
+    TRAIN = "models:train"
 
 
 _R = Role
@@ -69,6 +70,8 @@ ROLES: Final[dict[Verb, frozenset[Role]]] = {
     Verb.OFFER_MODEL: frozenset({_R.SITEIT, _R.AIDEV, _R.DOM}),
     # At central the domain lead promotes, at a site its investigator accepts.
     Verb.DECIDE_MODEL: frozenset({_R.DOM, _R.SITEPI}),
+    # Who may pull a dataset may have a model made of it.
+    Verb.TRAIN: frozenset({_R.AIDEV, _R.DOM}),
 }
 
 ALL_DOMAINS: Final = "*"

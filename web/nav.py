@@ -63,6 +63,7 @@ MENUS: Final[dict[str, tuple[tuple[str, tuple[Entry, ...]], ...]]] = {
                 _HOME,
                 Entry("bank", "/cases", "layers", (_V.SEE_BANK,)),
                 Entry("datasets", "/datasets", "database", (_V.PULL, _V.FREEZE)),
+                Entry("training", "/training", "refresh-cw", (_V.TRAIN,)),
                 *_AI,
             ),
         ),

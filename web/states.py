@@ -7,6 +7,7 @@ from core.models.datasets import VersionState
 from core.models.reads import ReadState
 from core.models.registry import ModelState
 from core.models.sitecase import CaseState
+from core.models.training import TrainingState
 from core.models.transfer import PackageState
 
 
@@ -52,5 +53,10 @@ TONES: Final[dict[str, Tone]] = {
     _V.FROZEN: Tone.DONE,
     _V.FAILED: Tone.STOP,
     ModelState.PROMOTED: Tone.DONE,
+    TrainingState.QUEUED: Tone.WAIT,
+    TrainingState.RUNNING: Tone.WORK,
+    TrainingState.DONE: Tone.DONE,
+    TrainingState.FAILED: Tone.STOP,
+    TrainingState.CANCELLED: Tone.OFF,
     ModelState.RETIRED: Tone.OFF,
 }

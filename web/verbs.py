@@ -103,6 +103,12 @@ VERBS: Final[dict[str, str]] = {
     "model.promoted": "verb.model.promoted",
     "model.accepted": "verb.model.accepted",
     "model.retired": "verb.model.retired",
+    "training.start": "verb.training.start",
+    "training.cancel": "verb.training.cancel",
+    "training.running": "verb.training.running",
+    "training.done": "verb.training.done",
+    "training.failed": "verb.training.failed",
+    "training.cancelled": "verb.training.cancelled",
     "infer.file": "verb.infer.file",
     "infer.stream": "verb.infer.stream",
     "infer.report": "verb.infer.report",
@@ -119,7 +125,14 @@ VERBS: Final[dict[str, str]] = {
     "audit.verify": "verb.audit.verify",
     "audit.export": "verb.audit.export",
 }
-_FAMILIES: Final = {"case": "case.", "read": "read.", "package": "package.", "dataset": "version.", "model": "model."}
+_FAMILIES: Final = {
+    "case": "case.",
+    "read": "read.",
+    "package": "package.",
+    "dataset": "version.",
+    "model": "model.",
+    "training": "run.",
+}
 
 
 def verb_in_words(lang: Language, verb: str) -> str:

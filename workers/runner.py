@@ -13,10 +13,11 @@ from procrastinate.exceptions import ConnectorException
 from procrastinate.manager import JobManager
 from psycopg.errors import RaiseException
 
+from core import jobs
 from core.errors import Conflict, Unavailable, WrongState
 from core.node import CentralNode, Node, SiteNode
 from core.services import device_rules, forward, masks, receive, release, replicate, retrieve, send
-from workers import freeze
+from workers import freeze, train
 from workers.infer_keeper import ROLES as INFER_ROLES
 from workers.infer_keeper import Keeper
 from workers.upkeep import Upkeep
@@ -24,6 +25,7 @@ from workers.upkeep import Upkeep
 log = logging.getLogger(__name__)
 MOST_WAIT_SECONDS: Final = 600
 INSIST_TIMES: Final = 30
+LONG: Final = "training"
 
 
 class Patience(RetryStrategy):
@@ -82,6 +84,7 @@ TASKS: Final[dict[str, dict[str, Work]]] = {
         "parcel": _central(receive.receive),
         "replicate": _central(replicate.replicate),
         "freeze": _central(freeze.freeze),
+        "train": _central(train.train),
     },
     "pacs": {},
 }
@@ -89,7 +92,7 @@ TASKS: Final[dict[str, dict[str, Work]]] = {
 
 def make_app(node: Node, url: str) -> procrastinate.App:
     """The queue's application with the tasks of this node's role."""
-    app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=url, min_size=1, max_size=4))
+    app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=url, min_size=1, max_size=6))
     app.job_manager = Insistent(app.connector)
     for name, work in TASKS[node.settings.role].items():
         app.task(name=name, retry=Patience(), pass_context=False)(_entry(node, name, work))
@@ -142,28 +145,37 @@ async def run(node: Node, url: str, stop: asyncio.Event) -> None:
 
 
 async def _work(app: procrastinate.App, node: Node, stop: asyncio.Event) -> None:
-    worker = asyncio.create_task(
-        app.run_worker_async(
-            concurrency=node.settings.worker_concurrency,
-            install_signal_handlers=False,
-            fetch_job_polling_interval=1.0,
-            update_heartbeat_interval=node.settings.stalled_seconds / 4,
-            stalled_worker_timeout=node.settings.stalled_seconds,
-            shutdown_graceful_timeout=20,
-            delete_jobs="successful",
-        )
-    )
+    # Trainings take hours: one at a time in each worker process, beside everything else and never in its way.
+    lanes = [([queue for queue in jobs.QUEUES if queue != LONG], node.settings.worker_concurrency)]
+    lanes += [([LONG], 1)] if "train" in TASKS[node.settings.role] else []
+    workers = [asyncio.create_task(_lane(app, node, queues, size)) for queues, size in lanes]
     rescuer = asyncio.create_task(_rescue(app, node.settings.stalled_seconds))
     stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait({worker, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait({*workers, stopped}, return_when=asyncio.FIRST_COMPLETED)
     rescuer.cancel()
+    if stopped in done:
+        node.stopping.set()
     stopped.cancel()
-    if worker.done():
-        worker.result()
-        return
-    worker.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await worker
+    for worker in workers:
+        worker.cancel()
+    ends = await asyncio.gather(*workers, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, Exception) and stopped not in done:
+            raise end
+
+
+async def _lane(app: procrastinate.App, node: Node, queues: list[str], size: int) -> None:
+    """Up to `size` jobs of these queues at once."""
+    await app.run_worker_async(
+        queues=queues,
+        concurrency=size,
+        install_signal_handlers=False,
+        fetch_job_polling_interval=1.0,
+        update_heartbeat_interval=node.settings.stalled_seconds / 4,
+        stalled_worker_timeout=node.settings.stalled_seconds,
+        shutdown_graceful_timeout=20,
+        delete_jobs="successful",
+    )
 
 
 async def _rescue(app: procrastinate.App, seconds: float) -> None:

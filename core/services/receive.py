@@ -22,7 +22,7 @@ from core.node import CentralNode
 from core.package import archive, contract, envelope, messages
 from core.package.contract import CaseRecord, ImageRecord
 from core.package.messages import Reason
-from core.services import archiving, issue, parcels, registry
+from core.services import archiving, issue, parcels, registry, training
 from core.vocabulary import domain as vocabulary
 
 _MALIGNANCIES: Final = {"benign", "malignant", "no_lesion", "undetermined"}
@@ -238,7 +238,8 @@ def _quarantine(node: CentralNode, parcel_id: UUID, code: Reason) -> None:
 
 
 def unreferenced_blobs(session: Session, hashes: list[str]) -> set[str]:
-    """Of these hashes, the ones that no image, dataset, model or archived instance names."""
+    """Of these hashes, the ones that no image, dataset, training, model or archived instance names."""
     named = set(session.exec(select(BankImage.sha256).where(col(BankImage.sha256).in_(hashes))))
     named |= set(session.exec(select(Instance.sha256).where(col(Instance.sha256).in_(hashes))))
-    return set(hashes) - named - issue.dataset_hashes(session, hashes) - registry.model_hashes(session, hashes)
+    named |= issue.dataset_hashes(session, hashes) | training.training_hashes(session, hashes)
+    return set(hashes) - named - registry.model_hashes(session, hashes)

@@ -41,7 +41,7 @@ def test_people_who_manage_people_see_nothing_else() -> None:
     assert {verb for verb, roles in ROLES.items() if Role.AUD in roles} == {Verb.AUDIT}
     assert {verb for verb, roles in ROLES.items() if Role.MACHINE in roles} == {Verb.DELIVER}
     assert {verb for verb, roles in ROLES.items() if Role.AIDEV in roles} == {
-        Verb.PULL, Verb.INFER, Verb.OFFER_MODEL,
+        Verb.PULL, Verb.INFER, Verb.OFFER_MODEL, Verb.TRAIN,
     }  # fmt: skip
     assert {verb for verb, roles in ROLES.items() if Role.VEND in roles} == {Verb.INFER}
 

@@ -14,6 +14,7 @@ from core.models.proposals import PROPOSAL_MOVES, ProposalState
 from core.models.reads import HANDED_IN, OPEN, READ_MOVES, ReadState
 from core.models.registry import MODEL_MOVES, ModelState
 from core.models.sitecase import CASE_MOVES, CaseState
+from core.models.training import TRAINING_MOVES, TrainingState
 from core.models.transfer import PACKAGE_MOVES, PARCEL_MOVES, PackageState, ParcelState
 
 FINAL: dict[type[StrEnum], set[StrEnum]] = {
@@ -28,6 +29,7 @@ FINAL: dict[type[StrEnum], set[StrEnum]] = {
     ProposalState: {ProposalState.ACCEPTED, ProposalState.REJECTED},
     VersionState: {VersionState.FROZEN, VersionState.FAILED},
     ModelState: set(),
+    TrainingState: {TrainingState.DONE, TrainingState.FAILED, TrainingState.CANCELLED},
 }  # fmt: skip
 # What is never over: an older model can come back, so "retired" is where all of them lead to.
 ENDLESS: dict[type[StrEnum], set[StrEnum]] = {ModelState: {ModelState.RETIRED}}
@@ -41,6 +43,7 @@ BEGINS: dict[type[StrEnum], set[StrEnum]] = {
     ParcelState: {ParcelState.RECEIVING},
     VersionState: {VersionState.BUILDING},
     ModelState: {ModelState.REGISTERED},
+    TrainingState: {TrainingState.QUEUED},
 }
 MOVES: dict[type[StrEnum], Moves] = {
     CaseState: CASE_MOVES,
@@ -52,6 +55,7 @@ MOVES: dict[type[StrEnum], Moves] = {
     ParcelState: PARCEL_MOVES,
     VersionState: VERSION_MOVES,
     ModelState: MODEL_MOVES,
+    TrainingState: TRAINING_MOVES,
 }
 
 

@@ -15,6 +15,7 @@ from core.models.datasets import VersionState
 from core.models.reads import ReadState
 from core.models.registry import ModelState
 from core.models.sitecase import CaseState
+from core.models.training import TrainingState
 from core.models.transfer import PackageState
 from core.permissions import Verb
 from core.settings import Role
@@ -34,6 +35,7 @@ FAMILIES: Final[dict[str, set[str]]] = {
     "version.": set(VersionState),
     "read.": set(ReadState),
     "model.": set(ModelState),
+    "run.": set(TrainingState),
     "role.": set(get_args(Role)) - {"relay"},  # the relay has no pages
     "nav.": {name for menu in MENUS.values() for name, _ in menu}
     | {entry.name for menu in MENUS.values() for _, entries in menu for entry in entries},
@@ -125,7 +127,7 @@ def test_every_text_is_used() -> None:
 
 
 def test_every_state_has_its_shape() -> None:
-    assert set(TONES) == {*CaseState, *PackageState, *ReadState, *VersionState, *ModelState}
+    assert set(TONES) == {*CaseState, *PackageState, *ReadState, *VersionState, *ModelState, *TrainingState}
 
 
 def test_a_key_that_nobody_wrote_is_an_error() -> None:
