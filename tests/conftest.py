@@ -5,6 +5,10 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("sonobank", deadline=None)  # speed is shown by ./run bench, never by a test
+settings.load_profile("sonobank")
 
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 ABSENT = "../shared/data"

@@ -8,6 +8,7 @@ import sys
 from typing import Any, Final
 
 import numba
+import numpy as np
 from llvmlite import binding
 from numba import carray, types
 from numba.extending import register_jitable
@@ -16,6 +17,7 @@ from core.deid import native, native_source
 from core.deid.native_source import WINDOW
 
 _OUTSIDE: Final = re.compile(r"^declare .*?@(?!llvm\.)([\w.$]+)\(.*$", re.MULTILINE)
+Pointer = Any  # to the first of so many numbers as another parameter says
 _ANY: Final = 1 << 16  # entries of a table for any 16 bits
 _number = types.int64
 _bytes, _words, _numbers = types.CPointer(types.uint8), types.CPointer(types.uint16), types.CPointer(types.int64)
@@ -25,9 +27,25 @@ _flags = types.CPointer(types.boolean)
 # Each takes pointers and the numbers that make arrays of them.
 
 
-def jpeg_walk(  # type: ignore[no-untyped-def]
-    data, size, length, masked, mcus, blocks, each, dc, ac, steps, black, codes, ends, predictions, components, out, room
-):  # fmt: skip
+def jpeg_walk(
+    data: Pointer,
+    size: int,
+    length: int,
+    masked: Pointer,
+    mcus: int,
+    blocks: Pointer,
+    each: int,
+    dc: Pointer,
+    ac: Pointer,
+    steps: Pointer,
+    black: Pointer,
+    codes: Pointer,
+    ends: Pointer,
+    predictions: Pointer,
+    components: int,
+    out: Pointer,
+    room: int,
+) -> int | np.int64:
     return native_source.walk(
         carray(data, size), length, carray(masked, mcus), carray(blocks, each), carray(dc, (components, _ANY)),
         carray(ac, (components, _ANY)), carray(steps, (components, 1 << WINDOW)), carray(black, components),
@@ -36,15 +54,15 @@ def jpeg_walk(  # type: ignore[no-untyped-def]
     )  # fmt: skip
 
 
-def jpeg_join(table, steps):  # type: ignore[no-untyped-def]
+def jpeg_join(table: Pointer, steps: Pointer) -> int | np.int64:
     return native_source.join(carray(table, _ANY), carray(steps, 1 << WINDOW))
 
 
-def jpeg_count(differences, number, sizes, counts):  # type: ignore[no-untyped-def]
+def jpeg_count(differences: Pointer, number: int, sizes: Pointer, counts: Pointer) -> int | np.int64:
     return native_source.count(carray(differences, number), carray(sizes, _ANY), carray(counts, 17))
 
 
-def jpeg_pack(differences, number, coded, out, room):  # type: ignore[no-untyped-def]
+def jpeg_pack(differences: Pointer, number: int, coded: Pointer, out: Pointer, room: int) -> int | np.int64:
     return native_source.pack(carray(differences, number), carray(coded, _ANY), carray(out, room))
 
 
