@@ -33,7 +33,7 @@ class Recipe:
 
     `warm_steps` is an epoch at most. `one_class` names the class that every box is taken as ("" keeps the folder's).
     `budget_minutes` ends the schedule early on a slow machine (0: never); then the result depends on the machine's
-    speed, and run.json says so."""
+    speed, and run.json says so. `mirrored`: the model is to look at the mirror image too, at twice the cost."""
 
     detector: str = "fcos"
     size: int = 320
@@ -47,6 +47,7 @@ class Recipe:
     budget_minutes: float = 0.0
     one_class: str = ""
     eight_bits: bool = True
+    mirrored: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
@@ -75,7 +76,17 @@ def train(folder: Folder, out: Path, recipe: Recipe, seed: int, items: tuple[Seq
         sets = [Pictures(part, classes, given, one_class=bool(recipe.one_class)) for part in items]
         while progress(state, recipe) < 1:
             epoch(state, recipe, seed, sets[0], sets[1], run)
-        finish(run, state.detector, state.average, given, classes, folder, sets[0], sets[1], recipe.eight_bits)
+        finish(
+            run,
+            state.detector,
+            state.average,
+            given,
+            classes,
+            folder,
+            sets[0],
+            sets[1],
+            (recipe.eight_bits, recipe.mirrored),
+        )
     except Cancelled:
         run.end("cancelled")
         return run
