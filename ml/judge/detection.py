@@ -258,9 +258,8 @@ def coco_figures(pictures: Sequence[Picture], classes: int) -> dict[str, float]:
         for box, label, score in zip(picture.boxes, picture.labels, picture.scores, strict=True):
             found.append(_entry(number, box, int(label)) | {"score": float(score)})
     if not found or not truth["annotations"]:
-        return {"map50": 0.0 if truth["annotations"] else float("nan")} | {
-            "map": 0.0 if truth["annotations"] else float("nan")
-        }
+        nothing = 0.0 if truth["annotations"] else float("nan")
+        return {"map50": nothing, "map": nothing}
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         coco = COCO()
         coco.dataset = truth
