@@ -31,6 +31,7 @@ Budget = Annotated[
     float, typer.Option("--budget-minutes", help="end the schedule by then; 0: when the epochs are done")
 ]
 One = Annotated[str, typer.Option("--one-class", help="take every box as this class, such as lesion")]
+Mirrored = Annotated[bool, typer.Option(help="the model looks at the mirror image too, at twice the cost")]
 Json = Annotated[bool, typer.Option("--json", help="last line: one JSON object")]
 
 
@@ -47,6 +48,7 @@ def train_detect(
     copies: Copies = 1,
     budget: Budget = 0.0,
     one_class: One = "",
+    mirrored: Mirrored = False,
     n_folds: Annotated[int | None, typer.Option("--folds", help="leave one of so many grouped folds out")] = None,
     fold: Annotated[int, typer.Option(help="the fold that is left out, from 0")] = 0,
     as_json: Json = False,
@@ -63,7 +65,7 @@ def train_detect(
         held: list[Item] = []
         if n_folds is not None:
             learn, tune, held = parts(folder, n_folds, fold, seed)
-        chosen = _recipe(recipe, size, epochs, batch, rate, copies, budget, one_class)
+        chosen = _recipe(recipe, size, epochs, batch, rate, copies, budget, one_class, mirrored)
         run = run_training(folder, given_path(out), chosen, seed, (learn, tune))
         _refuse_cancelled(run.path)
         if held:
@@ -112,6 +114,7 @@ def folds_detect(
     copies: Copies = 1,
     budget: Budget = 0.0,
     one_class: One = "",
+    mirrored: Mirrored = False,
     holdout: Annotated[bool, typer.Option(help="judge one fold a seed instead of all")] = False,
     random_folds: Annotated[bool, typer.Option(help="ignore patients: only to measure what leaks")] = False,
     as_json: Json = False,
@@ -125,7 +128,7 @@ def folds_detect(
         numbers = tuple(int(one) for one in seeds.split(",") if one.strip().isdecimal())
         if not numbers:
             raise Refused("--seeds needs numbers with commas between them.")
-        chosen = _recipe(recipe, size, epochs, batch, rate, copies, budget, one_class)
+        chosen = _recipe(recipe, size, epochs, batch, rate, copies, budget, one_class, mirrored)
         plan = Plan(replace(chosen, eight_bits=False), numbers, n_folds, holdout, random_folds)
         result = cross(
             load(given_path(data)), given_path(out), plan, lambda line: print(line, file=sys.stderr, flush=True)
@@ -190,6 +193,7 @@ def _recipe(
     copies: int,
     budget: float,
     one: str,
+    mirrored: bool,
 ) -> "Recipe":
     from ml.detectors import RECIPES
     from ml.tasks.detect import Recipe
@@ -198,7 +202,7 @@ def _recipe(
         raise Refused(f"There is no recipe {name}; there are {', '.join(RECIPES)}.")
     if size % 32 or not 32 <= size <= 1280:
         raise Refused("--size must be a multiple of 32, from 32 to 1280.")
-    start = Recipe(detector=name, size=size, budget_minutes=budget, one_class=one)
+    start = Recipe(detector=name, size=size, budget_minutes=budget, one_class=one, mirrored=mirrored)
     start = replace(start, augmentation=replace(start.augmentation, copies=copies))
     asked: dict[str, Any] = {"epochs": epochs, "batch": batch, "rate": rate}
     return replace(start, **{key: value for key, value in asked.items() if value is not None})

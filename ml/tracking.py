@@ -45,6 +45,11 @@ class Settings:
     patience: int = 12
     half_life: float = 8.0
 
+    @classmethod
+    def of(cls, threshold: float) -> "Settings":
+        """A detector's own threshold begins tracks, a third of it keeps them alive: ask the detector from `faint` up."""
+        return cls(sure=threshold, faint=threshold / 3)
+
 
 @dataclass(frozen=True)
 class Tracked:

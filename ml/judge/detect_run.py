@@ -14,7 +14,7 @@ from ml.runtime import PIPELINE_FILE, Pipeline
 
 ALONE = "detect_alone_threshold"  # in pipeline.json: the detector's threshold when nothing follows it
 LEVELS = {
-    "box": (*AT_THRESHOLD[:3], "f1_iou30", "f1_centre", "recall_iou30", "ap50", "false_per_normal", "false_per_image"),
+    "box": (*AT_THRESHOLD[:3], "f1_iou30", "f1_centre", "recall_iou30", "map50", "false_per_normal", "false_per_image"),
     "lesion": ("lesion_recall",),
     "image": ("image_sensitivity", "image_specificity"),
     "patient": ("unit_sensitivity", "unit_specificity"),

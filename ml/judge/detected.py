@@ -78,12 +78,12 @@ def mean_figures(seeds: Sequence[Sequence[Picture]], threshold: float, draws: in
     """Each figure {"value", "low", "high"}: the mean over seeds of the same images in the same order, and its 95 %
     interval over units, the same units drawn for every seed.
 
-    f1, precision, recall at IoU 0.5, f1_iou30, f1_centre, ap50, recall_iou30 at 0.5 false boxes on a normal image."""
+    f1, precision, recall at IoU 0.5, f1_iou30, f1_centre, map50, recall_iou30 at 0.5 false boxes on a normal image."""
     pools = {how: [judge.pool(found, how) for found in seeds] for how in HOWS}
     wanted: dict[str, tuple[Match, Figure]] = {name: ("iou50", _at(name, threshold)) for name in AT_THRESHOLD}
     wanted |= {"f1_iou30": ("iou30", _at("f1", threshold)), "f1_centre": ("centre", _at("f1", threshold))}
     wanted["recall_iou30"] = ("iou30", lambda pool, weights: judge.recall_at_false(pool, LIMIT, weights))
-    wanted["ap50"] = ("iou50", judge.average_precision)
+    wanted["map50"] = ("iou50", judge.average_precision)
     wanted |= {name: ("iou50", _called(name, threshold)) for name in CALLED}
     units = len(pools["iou50"][0].units)
     told: dict[str, Any] = {}

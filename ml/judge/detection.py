@@ -258,9 +258,8 @@ def coco_figures(pictures: Sequence[Picture], classes: int) -> dict[str, float]:
         for box, label, score in zip(picture.boxes, picture.labels, picture.scores, strict=True):
             found.append(_entry(number, box, int(label)) | {"score": float(score)})
     if not found or not truth["annotations"]:
-        return {"ap50": 0.0 if truth["annotations"] else float("nan")} | {
-            "map": 0.0 if truth["annotations"] else float("nan")
-        }
+        nothing = 0.0 if truth["annotations"] else float("nan")
+        return {"map50": nothing, "map": nothing}
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         coco = COCO()
         coco.dataset = truth
@@ -269,7 +268,7 @@ def coco_figures(pictures: Sequence[Picture], classes: int) -> dict[str, float]:
         judge.evaluate()
         judge.accumulate()
         judge.summarize()
-    return {"ap50": float(judge.stats[1]), "map": float(judge.stats[0])}
+    return {"map50": float(judge.stats[1]), "map": float(judge.stats[0])}
 
 
 def _entry(image: int, box: Floats, kind: int) -> dict[str, Any]:

@@ -22,15 +22,10 @@ def cines(domain: str, count: int, frames: int, seed: int) -> Iterator[Cine]:
         yield cine(domain, 1000 * (seed + 1) + number, frames, code)
 
 
-def settings_of(threshold: float) -> Settings:
-    """A detector's own threshold begins tracks; a third of it keeps them alive."""
-    return Settings(sure=threshold, faint=threshold / 3)
-
-
 def judged_cines(pipeline: Pipeline, domain: str, count: int, frames: int, fps: float, seed: int) -> dict[str, Any]:
     """The figures of `count` cines with each frame on its own ("frames") and with tracks ("tracked")."""
     single = len(pipeline.detector.spec.classes) == 1
-    given = settings_of(pipeline.detector.spec.threshold)
+    given = Settings.of(pipeline.detector.spec.threshold)
     alone, tracked = CineFigures(), CineFigures()
     for one in cines(domain, count, frames, seed):
         label = pipeline.detector.spec.classes[0] if single else one.label

@@ -31,8 +31,9 @@ LAYOUT = torch.channels_last  # twice as fast as planes for depthwise convolutio
 class Recipe:
     """All that a training depends on, besides the seed and the data.
 
-    `one_class` names the class that every box is taken as ("" keeps the folder's). `budget_minutes` ends the schedule
-    early on a slow machine (0: never); then the result depends on the machine's speed, and run.json says so."""
+    `warm_steps` is an epoch at most. `one_class` names the class that every box is taken as ("" keeps the folder's).
+    `budget_minutes` ends the schedule early on a slow machine (0: never); then the result depends on the machine's
+    speed, and run.json says so. `mirrored`: the model is to look at the mirror image too, at twice the cost."""
 
     detector: str = "fcos"
     size: int = 320
@@ -46,6 +47,7 @@ class Recipe:
     budget_minutes: float = 0.0
     one_class: str = ""
     eight_bits: bool = True
+    mirrored: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
@@ -74,7 +76,17 @@ def train(folder: Folder, out: Path, recipe: Recipe, seed: int, items: tuple[Seq
         sets = [Pictures(part, classes, given, one_class=bool(recipe.one_class)) for part in items]
         while progress(state, recipe) < 1:
             epoch(state, recipe, seed, sets[0], sets[1], run)
-        finish(run, state.detector, state.average, given, classes, folder, sets[0], sets[1], recipe.eight_bits)
+        finish(
+            run,
+            state.detector,
+            state.average,
+            given,
+            classes,
+            folder,
+            sets[0],
+            sets[1],
+            (recipe.eight_bits, recipe.mirrored),
+        )
     except Cancelled:
         run.end("cancelled")
         return run
@@ -122,7 +134,7 @@ def progress(state: State, recipe: Recipe, since: float = 0.0, part: float = 0.0
 
 
 def epoch(state: State, recipe: Recipe, seed: int, data: Pictures, tune: Pictures, run: Run) -> None:
-    """One pass over the training images, a look at tune, and everything kept."""
+    """One pass over the training images (warm up at first, then half a cosine), a look at tune, and everything kept."""
     began, processor, losses = time.monotonic(), time.process_time(), []
     how, rng = recipe.augmentation, np.random.default_rng([seed, state.epoch])
     mosaic = how.mosaic if progress(state, recipe) < recipe.plain_from else 0.0
@@ -130,7 +142,9 @@ def epoch(state: State, recipe: Recipe, seed: int, data: Pictures, tune: Picture
     state.detector.trains()
     for number, (planes, boxes) in enumerate(data.batches(rng, recipe.batch, how, mosaic)):
         done = progress(state, recipe, time.monotonic() - began, number / batches)
-        losses.append(step(state, recipe, done, torch.from_numpy(planes), [torch.from_numpy(b) for b in boxes]))
+        warm = min(1.0, (state.step + 1) / min(recipe.warm_steps, batches))
+        rate = warm * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * done)))
+        losses.append(step(state, recipe, rate, torch.from_numpy(planes), [torch.from_numpy(b) for b in boxes]))
         run.stop_if_asked()
     found = look(state.average, state.detector, tune)
     state.epoch += 1
@@ -143,9 +157,8 @@ def epoch(state: State, recipe: Recipe, seed: int, data: Pictures, tune: Picture
     run.log(line | {"tune": found})
 
 
-def step(state: State, recipe: Recipe, done: float, images: Tensor, targets: list[Tensor]) -> float:
-    """One batch: warm up, then half a cosine; gradients cut at 10; the moving average follows. Returns the loss."""
-    rate = min(1.0, (state.step + 1) / recipe.warm_steps) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * done)))
+def step(state: State, recipe: Recipe, rate: float, images: Tensor, targets: list[Tensor]) -> float:
+    """One batch at `rate` of the top rates: gradients cut at 10, the moving average follows. Returns the loss."""
     for group in state.optimiser.param_groups:
         group["lr"] = group["top"] * rate
     place = device()

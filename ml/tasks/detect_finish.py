@@ -43,7 +43,7 @@ def look(network: nn.Module, detector: Detector, tune: Pictures) -> dict[str, fl
     network.train(was)
     pool = judge.pool(found, "iou50")
     threshold = judge.best_threshold(pool)
-    told = {"f1": judge.at_threshold(pool, threshold)["f1"], "ap50": judge.average_precision(pool)}
+    told = {"f1": judge.at_threshold(pool, threshold)["f1"], "map50": judge.average_precision(pool)}
     told |= {"recall_iou30": judge.recall_at_false(judge.pool(found, "iou30"), LIMIT), "threshold": threshold}
     return {name: round(value, 4) for name, value in told.items() if value == value}
 
@@ -66,12 +66,15 @@ def finish(
     folder: Folder,
     data: Pictures,
     tune: Pictures,
-    smaller: bool,
+    wishes: tuple[bool, bool],
 ) -> None:
-    """Write model.onnx, model.json, perhaps model.int8.onnx, and metrics.json. Raises NotTheSame."""
+    """Write model.onnx, model.json, perhaps model.int8.onnx, and metrics.json. Raises NotTheSame.
+
+    `wishes`: eight bits are tried; the model looks at the mirror image too."""
     probe = np.concatenate([normalised(tune.sample(i).rgb, given) for i in range(min(PROBES, len(tune)))])
     same = export(detector, network, given, run.path / "model.onnx", probe)
     told = described(run, detector, given, classes, folder)
+    told["tta"] += ["hflip"] if wishes[1] else []
     run.write("model.json", told)
     found = pictures(Model.open(run.path), tune.items)
     threshold = round(judge.best_threshold(judge.pool(found, "iou50")), 4)
@@ -79,7 +82,7 @@ def finish(
     metrics["threshold"] = {"value": threshold, "chosen": "highest F1 at IoU 0.5 on tune", "images": len(tune)}
     told["threshold"] = threshold
     run.write("model.json", told)
-    if smaller:
+    if wishes[0]:
         metrics["eight_bits"] = eight_bits(run, told, given, data, tune, threshold)
     run.write("metrics.json", metrics)
     (run.path / "card.md").write_text(card(told, metrics["tune"]), "utf-8")

@@ -132,7 +132,7 @@ def finish(
     metrics["helps"] = told["threshold"] > 0
     after = [one.kept(told["threshold"]) for one in found]
     metrics["tune"] = figures(after, round(chosen[0], 4), len(detector.spec.classes))
-    metrics["ap50_before"] = round(judge.average_precision(judge.pool([one.picture for one in found], "iou50")), 4)
+    metrics["map50_before"] = round(judge.average_precision(judge.pool([one.picture for one in found], "iou50")), 4)
     run.write("metrics.json", metrics)
     (run.path / "card.md").write_text(card(told, metrics["tune"]), "utf-8")
     assemble(run.path / "pipeline", named(f"{folder.name}-pipeline"), detect, run.path, round(chosen[0], 4))

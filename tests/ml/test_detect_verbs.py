@@ -25,7 +25,7 @@ def test_phantoms_are_trained_on_and_judged(tmp_path: Path) -> None:
     result = json.loads(run("evaluate", "--run", out, "--data", data, "--report", report, "--json"))
     assert result["split"] == "test"
     assert set(result["per"]) == {"box", "lesion", "image", "patient"}
-    assert {"f1", "ap50", "recall_iou30", "false_per_normal"} <= set(result["metrics"])
+    assert {"f1", "map50", "recall_iou30", "false_per_normal"} <= set(result["metrics"])
     page = (Path(report) / "report.html").read_text()
     assert page.count("<svg") == 2
     assert "Research use only" in page

@@ -105,7 +105,7 @@ def test_average_precision_is_that_of_pycocotools(seed: int) -> None:
         scores = rng.random(len(boxes))
         pictures.append(Picture(f"u{number}", truth, kinds, ("",) * len(truth), boxes, scores, labels))
     ours = judge.average_precision(judge.pool(pictures, "iou50"))
-    assert ours == pytest.approx(judge.coco_figures(pictures, 2)["ap50"], abs=1e-6)
+    assert ours == pytest.approx(judge.coco_figures(pictures, 2)["map50"], abs=1e-6)
 
 
 def test_interval_holds_the_figure_and_draws_units() -> None:
@@ -121,6 +121,6 @@ def test_interval_holds_the_figure_and_draws_units() -> None:
 def test_nothing_found_and_nothing_there() -> None:
     empty = judge.pool([picture([], [])], "iou50")
     assert np.isnan(judge.average_precision(empty))
-    assert judge.coco_figures([picture([A], [])], 1) == {"ap50": 0.0, "map": 0.0}
+    assert judge.coco_figures([picture([A], [])], 1) == {"map50": 0.0, "map": 0.0}
     with pytest.raises(ValueError, match="class and a lesion"):
         Picture("u", np.zeros((1, 4)), np.zeros(0, np.int64), (), np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
