@@ -70,7 +70,7 @@ _OTHER: Final = """
     api.cancel_training api.list_trainings api.one_training api.register_training api.start_training
     train.begin train.done train.end train.progress web.begin_training web.new_training_page web.training_cancel
     web.training_page web.training_register web.trainings_page
-    web.live_page web.models_page web.model_page web.model_promote web.model_retire
+    web.live_page web.live_report web.models_page web.model_page web.model_promote web.model_retire
     web.bank_case_page web.bank_cases_page web.bank_csv web.begin_dataset
     web.begin_dataset_version web.dataset_page web.datasets_page web.new_dataset_page
 """.split()
