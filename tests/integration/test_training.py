@@ -183,7 +183,9 @@ def test_a_training_runs_shows_its_curve_and_is_registered(central: Served, tmp_
         }
         assert {"run.json", "seen.json", "progress.jsonl", "metrics.json", "model.json", "model.onnx"} <= set(kept)
         assert receive.unreferenced_blobs(session, [*kept.values()]) == set()
-        verbs = [one.verb for one in session.exec(select(AuditEvent).order_by(col(AuditEvent.id))) if one.subject == run_id]
+        verbs = [
+            one.verb for one in session.exec(select(AuditEvent).order_by(col(AuditEvent.id))) if one.subject == run_id
+        ]
     assert verbs == ["training.start", "training.running", "training.done"]
     assert not list((central.settings.data_dir / "training").iterdir())
 
