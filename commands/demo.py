@@ -20,6 +20,7 @@ warm_up()  # the nodes' imports go on beside our own
 
 from commands.demo_journey import Journey  # noqa: E402
 from commands.demo_nodes import Layout, databases, make_keys, provision, start, write_secret  # noqa: E402
+from commands.demo_train import Lesson  # noqa: E402
 from commands.main import given_path  # noqa: E402
 from commands.serve import check_port  # noqa: E402
 from core.errors import BadConfiguration, Unavailable  # noqa: E402
@@ -34,6 +35,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="of the generated patients and images", min=0)] = 1,
     sites: Annotated[int, typer.Option(help="how many hospitals", min=1, max=5)] = 1,
     cases: Annotated[int, typer.Option(help="how many of the seed's studies", min=1, max=7)] = 7,
+    train: Annotated[bool, typer.Option("--train", help="train, judge, register and run a small model too")] = False,
 ) -> None:
     """Start every node, show the chain on generated patients, print the addresses, and stay up until Ctrl-C."""
     folder = given_path(os.environ.get("SONOBANK_DATA_DIR", "var"))
@@ -46,6 +48,8 @@ def demo(
             ready = time.monotonic() - begun
             with Journey(layout, demo_nodes.papers, seed, cases, lambda text: print(text, file=sys.stderr)) as journey:
                 summary = journey.run()
+                if train:
+                    _teach(layout, demo_nodes.papers, seed, summary)
                 if summary["ok"] and not once:
                     journey.leave_for_hands()
             summary["seconds_ready"] = round(ready, 1)
@@ -57,6 +61,20 @@ def demo(
         print("stopped", file=sys.stderr)
     if once and not ok:
         raise typer.Exit(1)
+
+
+def _teach(layout: Layout, papers: dict[str, Any], seed: int, summary: dict[str, Any]) -> None:
+    """Add the stages of a training to the summary; after a chain that failed there is none."""
+    if not summary["ok"]:
+        return
+    lesson = Lesson(layout, papers, seed, lambda text: print(text, file=sys.stderr))
+    begun = time.monotonic()
+    try:
+        lesson.run()
+    except Unavailable as trouble:
+        summary |= {"ok": False, "error": trouble.message}
+    summary["stages"] |= lesson.stages
+    summary |= lesson.facts | {"seconds": round(summary["seconds"] + time.monotonic() - begun, 1)}
 
 
 @dataclass

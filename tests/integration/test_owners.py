@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from httpx2 import Response
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from core.db import transaction
 from core.models.archive import Instance, Series, Study
@@ -19,6 +19,7 @@ from core.models.people import ApiToken, Role, User
 from core.models.proposals import ModelProposal, ProposalSet
 from core.models.reads import Read, ReadState, ReviewComment
 from core.models.sitecase import CaseState, ImageState, SiteCase, SiteImage
+from core.models.training import TrainingRun, TrainingState
 from core.models.transfer import Package, PackageState, Parcel, ParcelState, SignedMessage
 from core.package import signing
 from core.security import session_cookie_name
@@ -295,6 +296,26 @@ def test_another_domains_datasets_do_not_exist(central: Served, lead: dict[str, 
     assert own.status_code != 404 or path.endswith("a" * 64)  # its blob is not in the store
 
 
+@pytest.mark.parametrize("route", [route for route in ROUTES["central"] if "{run_id}" in route])
+def test_another_domains_trainings_do_not_exist(central: Served, lead: dict[str, str], route: str) -> None:
+    method, path = route.split(" ")
+    with transaction(central.node.engine, "test.runs") as session:
+        statement = (
+            select(TrainingRun.id, Dataset.domain)
+            .join(DatasetVersion, col(DatasetVersion.id) == TrainingRun.dataset_version_id)
+            .join(Dataset, col(Dataset.id) == DatasetVersion.dataset_id)
+        )
+        runs = {domain: str(run) for run, domain in session.exec(statement)}
+    with signed_in(central, "liver") as client:
+        how = {} if path.startswith("/training") else {"headers": lead}
+        theirs, nobodys, own = (
+            client.request(method, path.replace("{run_id}", run), **how)
+            for run in (runs["breast"], str(uuid4()), runs["liver"])
+        )
+    assert (theirs.status_code, theirs.content) == (404, nobodys.content)
+    assert own.status_code != 404
+
+
 def test_a_dataset_of_another_domain_cannot_be_made(central: Served, lead: dict[str, str]) -> None:
     answer = central.client.post("/api/v1/datasets", headers=lead, json={"name": "mine", "domain": "breast"})
     assert answer.status_code == 403
@@ -348,6 +369,11 @@ def fill_bank(session: Session, domain: str, by: UUID) -> None:
     )
     session.add(version)
     session.flush()
+    run = TrainingRun(
+        dataset_version_id=version.id, task="detect", recipe="trial", seed=0, budget_minutes=1,
+        state=TrainingState.QUEUED, created_by=by,
+    )  # fmt: skip
+    session.add(run)
     session.add(DatasetFile(version_id=version.id, path="images/1.dcm", sha256="a" * 64, size=10, kind="image"))
     uid = {"liver": "2.25.1", "breast": "2.25.2"}[domain]
     study = Study(study_uid=f"{uid}.1", domain=domain, modalities=["US"], series_count=1, instance_count=1)

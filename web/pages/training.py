@@ -27,7 +27,7 @@ router = APIRouter(include_in_schema=False)
 ROLES: Final = ("central",)
 Trainer = Annotated[Actor, may(Verb.TRAIN)]
 _MOST_FIGURES: Final = 60
-_DEFAULTS: Final = {"seed": "0", "minutes": "60"}
+_DEFAULTS: Final = {"data": "", "recipe": "", "seed": "0", "minutes": "60"}
 # What a recipe is, in words.
 RECIPES: Final = {
     "detect/fcos-cyst": "training.recipe.fcos_cyst",
