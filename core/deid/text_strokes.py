@@ -20,6 +20,8 @@ _MOST: Final = 12  # the longest ones: a frame of many such rows is no frame of 
 def rows_of_strokes(rgb: Rgb, area: Box, found: Sequence[Box]) -> list[Box]:
     """Parts of an area (x0 y0 x1 y1) of an (H, W, 3) picture to be looked at again, outside what was found in it."""
     x0, y0, x1, y1 = area
+    if x1 - x0 < _LEAST or y1 - y0 < _LEAST:
+        return []
     light = rgb[y0:y1, x0:x1].max(axis=2)
     strokes = (cv2.morphologyEx(light, cv2.MORPH_TOPHAT, _THIN) >= _ABOVE) & (light >= _BRIGHT)
     for left, top, right, bottom in found:
