@@ -29,6 +29,8 @@ def refusals() -> Iterator[None]:
         if isinstance(wrong, BadFolder) or type(wrong).__module__.startswith("ml."):
             raise Refused(str(wrong)) from None
         raise
+    except OSError as wrong:
+        raise Refused(f"A file or folder cannot be read or written: {wrong.strerror or 'no reason given'}.") from None
 
 
 @app.callback()

@@ -137,21 +137,27 @@ def inside(root: Path, file_name: str) -> Path | None:
 
 
 def _manifest(root: Path) -> dict[str, Any]:
+    """manifest.json as an object with "files"; a bare list, or an object of paths and digests alone, is that of files."""
     if not (root / MANIFEST).exists():
         return {}
     document = read_json(root / MANIFEST)
+    if isinstance(document, list):
+        return {"files": document}
     if not isinstance(document, dict):
-        raise BadFolder("manifest.json is not an object.")
-    return document
+        raise BadFolder("manifest.json is neither an object nor a list.")
+    return document if "files" in document else {**document, "files": document}
 
 
 def _digests(manifest: Mapping[str, Any]) -> dict[str, str]:
     """Path to SHA-256, of a dict or of a list of entries with path or file; entries without a digest are passed over."""
-    files = manifest.get("files", {})
+    files = manifest.get("files")
     pairs: list[tuple[object, object]] = []
     if isinstance(files, dict):
         pairs = [(path, v.get("sha256") if isinstance(v, dict) else v) for path, v in files.items()]
     elif isinstance(files, list):
         entries = [entry for entry in files if isinstance(entry, dict)]
         pairs = [(e.get("path") or e.get("file") or e.get("file_name"), e.get("sha256")) for e in entries]
-    return {path: v.lower() for path, v in pairs if isinstance(path, str) and isinstance(v, str)}
+    known = [
+        (path, v.lower().removeprefix("sha256:")) for path, v in pairs if isinstance(path, str) and isinstance(v, str)
+    ]
+    return {path: digest for path, digest in known if _SHA256.fullmatch(digest)}

@@ -27,7 +27,9 @@ class Input:
 
     height: int
     width: int
-    resize: str = "letterbox"  # or "crop"
+    resize: str = (
+        "letterbox"  # or "crop"; or "fit", a crop that shows no more than box and margin, so that its form is seen
+    )
     margin: float = 0.25
     fill: int = 114
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -112,6 +114,19 @@ def crop(rgb: Rgb, box: tuple[float, float, float, float], margin: float, height
     return resized(inside, height, width)
 
 
+def fitted(rgb: Rgb, box: tuple[float, float, float, float], margin: float, height: int, width: int, fill: int) -> Rgb:
+    """What lies in a box and its margin and no more, as large as fits into (height, width, 3), the rest `fill`.
+
+    How tall a lesion is for its width tells much of what it is; a crop that is widened to a square hides it."""
+    x0, y0, x1, y1 = window(box, margin, box[3] / box[2])
+    scale = min(height / (y1 - y0), width / (x1 - x0))
+    new_rows, new_columns = min(max(round((y1 - y0) * scale), 1), height), min(max(round((x1 - x0) * scale), 1), width)
+    out = np.full((height, width, 3), fill, np.uint8)
+    top, left = (height - new_rows) // 2, (width - new_columns) // 2
+    out[top : top + new_rows, left : left + new_columns] = crop(rgb, box, margin, new_rows, new_columns, fill)
+    return out
+
+
 def window(box: tuple[float, float, float, float], margin: float, aspect: float) -> tuple[int, int, int, int]:
     """The whole pixels x0 y0 x1 y1 (ends exclusive) of a crop whose height is `aspect` times its width."""
     x, y, box_width, box_height = box
@@ -150,4 +165,5 @@ def prepared_crop(rgb: Rgb, box: tuple[float, float, float, float] | None, given
         return normalised(
             crop(rgb, (0, 0, rgb.shape[1], rgb.shape[0]), 0, given.height, given.width, given.fill), given
         )
-    return normalised(crop(rgb, box, given.margin, given.height, given.width, given.fill), given)
+    cut = fitted if given.resize == "fit" else crop
+    return normalised(cut(rgb, box, given.margin, given.height, given.width, given.fill), given)

@@ -170,7 +170,9 @@ def _item(one: _Read) -> Item:
 def _write(folder: Path, name: str, found: Sequence[_Read], choices: Choices) -> None:
     (folder / "images").mkdir(parents=True)
     categories = {c: n for n, c in enumerate(sorted({o.category for one in found for o in one.row.objects}), 1)}
-    images, annotations, files = [], [], {}
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    files: dict[str, str] = {}
     for number, one in enumerate(found, 1):
         file_name = _place(one, files)
         shutil.copyfile(one.row.path, folder / file_name)

@@ -119,8 +119,8 @@ def _input(told: Mapping[str, Any]) -> Input:
     sides = [told.get("height"), told.get("width")]
     if any(not isinstance(side, int) or not 8 <= side <= MOST_SIDE for side in sides) or told.get("channels", 3) != 3:
         raise BadModel("model.json needs an input of 8 to 4096 pixels a side and 3 channels.")
-    if told.get("resize", "letterbox") not in ("letterbox", "crop"):
-        raise BadModel('model.json may resize by "letterbox" or "crop".')
+    if told.get("resize", "letterbox") not in ("letterbox", "crop", "fit"):
+        raise BadModel('model.json may resize by "letterbox", "crop" or "fit".')
     mean, std = _three(told.get("mean", [0, 0, 0]), "mean", -1e4), _three(told.get("std", [1, 1, 1]), "std", 1e-6)
     return Input(
         height=int(told["height"]), width=int(told["width"]), resize=str(told.get("resize", "letterbox")),

@@ -71,7 +71,10 @@ def score(model: Model, samples: Sequence[Sample], classes: ClassMap) -> Scored:
     probabilities = np.zeros((len(samples), len(classes.classes)))
     for indices in by_image.values():
         rgb = picture(samples[indices[0]].item)
-        probabilities[indices] = model.classify(rgb, [samples[index].box for index in indices])
+        try:
+            probabilities[indices] = model.classify(rgb, [samples[index].box for index in indices])
+        except ValueError as error:
+            raise run_folder.BadRun(str(error)) from error
     return Scored(
         probabilities,
         np.array([one.target for one in samples]),

@@ -131,7 +131,14 @@ def _finish(
 
 
 def _model(folder: Folder, classes: ClassMap, recipe: Recipe, chosen: Chosen, by_box: bool) -> dict[str, Any]:
-    given = {"height": recipe.side, "width": recipe.side, "channels": 3, "resize": "crop", "fill": 0, "scale": 255}
+    given = {
+        "height": recipe.side,
+        "width": recipe.side,
+        "channels": 3,
+        "resize": recipe.resize,
+        "fill": 0,
+        "scale": 255,
+    }
     told = {"name": classes.name, "of": classes.of, "left_out": list(classes.left_out)}
     return {
         "name": _plain(f"{folder.name}-classify"),

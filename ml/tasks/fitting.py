@@ -101,7 +101,7 @@ def logits_of(net: nn.Module, looked: Tensor, batch: int = 64) -> Floats:
     """(2, n, classes) of what Store.looked gives: as it is, and mirrored left to right."""
     net.eval()
     say = net.of_maps if isinstance(net, Ensemble) else net
-    found = [torch.stack([say(view) for view in part]) for part in looked.split(batch, dim=1)]
+    found = [torch.stack([say(view) for view in part]) for part in torch.split(looked, batch, dim=1)]
     return np.asarray(torch.cat(found, dim=1).double().numpy(), np.float64)
 
 

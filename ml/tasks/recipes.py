@@ -13,12 +13,14 @@ class Recipe:
     `views`: augmented views of each image an epoch, drawn anew each time. `kept_views`, for members "tail": so many
     views of each training image go once through the body of EfficientNet-Lite0, which stays as ImageNet left it, and
     every epoch draws from them: a tenth of the time. `frozen`: blocks of EfficientNet that stay as
-    ImageNet left them. `side`, in pixels, is the input's; `margin` is added to a box on each side."""
+    ImageNet left them. `side`, in pixels, is the input's; `margin` is added to a box on each side. `resize` is "crop" or
+    "fit" (ml.images)."""
 
     name: str
     members: tuple[str, ...]
     side: int = 112
     margin: float = 0.25
+    resize: str = "crop"
     epochs: int = 10
     batch: int = 32
     rate: float = 1e-3
@@ -53,6 +55,7 @@ RECIPES = {
         Recipe("efflite0-small", ("efflite0",), side=64, epochs=8, batch=64),
         Recipe("pair", ("efflite0", "cnn10/2"), epochs=10),
         Recipe("pair-small", ("efflite0", "cnn10"), side=64, epochs=8, batch=64),
+        Recipe("tails-fit", ("tail",) * 2, side=128, resize="fit", epochs=4, kept_views=6, rate=5e-4, decay=0.05),
         Recipe("tails", ("tail",) * 2, side=128, epochs=4, kept_views=6, rate=5e-4, decay=0.05),
         Recipe(
             "tails-small", ("tail",) * 2, side=96, margin=0.0, epochs=3, batch=64, kept_views=4, rate=7e-4, decay=0.05

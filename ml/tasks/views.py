@@ -3,15 +3,15 @@
 Only training samples are augmented, after the split: no view of a held-out image is ever made for training."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.transforms import v2
 
-from ml.images import crop
+from ml.images import crop, fitted
 from ml.networks.efficientnet_lite import Body
 from ml.samples import Sample, pictures
 from ml.tasks.recipes import Recipe
@@ -74,7 +74,13 @@ class Store:
         return torch.stack([self._plain[_key(one, recipe)] for one in samples], dim=1)
 
     @torch.no_grad()
-    def _fill(self, held: dict[str, Tensor], samples: Sequence[Sample], recipe: Recipe, change: "_Change") -> None:
+    def _fill(
+        self,
+        held: dict[str, Tensor],
+        samples: Sequence[Sample],
+        recipe: Recipe,
+        change: Callable[[Tensor, Recipe], list[Tensor]],
+    ) -> None:
         missing = [one for one in samples if _key(one, recipe) not in held]
         if not missing:
             return
@@ -93,12 +99,8 @@ class Store:
         return [change(pixels) for _ in range(recipe.kept_views)]
 
 
-class _Change(Protocol):
-    def __call__(self, one: Tensor, given: Recipe) -> list[Tensor]: ...
-
-
 def _key(sample: Sample, recipe: Recipe) -> str:
-    told = f"{sample.item.sha256} {sample.box} {recipe.side} {recipe.margin} {recipe.kept_views}"
+    told = f"{sample.item.sha256} {sample.box} {recipe.side} {recipe.margin} {recipe.resize} {recipe.kept_views}"
     return hashlib.sha256(told.encode()).hexdigest()
 
 
@@ -109,14 +111,20 @@ def cut(samples: Sequence[Sample], recipe: Recipe, room: float = 1.0) -> Tensor:
         box, margin = sample.box, recipe.margin
         if box is None:
             box, margin = (0.0, 0.0, float(rgb.shape[1]), float(rgb.shape[0])), 0.0
-        wide = ((1 + 2 * margin) * room - 1) / 2
-        cuts.append(crop(rgb, box, wide, side, side, 0).transpose(2, 0, 1))
+        if sample.box is not None and recipe.resize == "fit":
+            shown = np.zeros((side, side, 3), np.uint8)
+            start = (side - recipe.side) // 2
+            inner = slice(start, start + recipe.side)
+            shown[inner, inner] = fitted(rgb, box, margin, recipe.side, recipe.side, 0)
+        else:
+            shown = crop(rgb, box, ((1 + 2 * margin) * room - 1) / 2, side, side, 0)
+        cuts.append(shown.transpose(2, 0, 1))
     return torch.from_numpy(np.ascontiguousarray(np.stack(cuts)))
 
 
-def augmented(recipe: Recipe) -> nn.Module:
+def augmented(recipe: Recipe) -> Callable[[Tensor], Tensor]:
     """What a training view may be: mirrored, turned, moved, closer or farther, brighter, covered in part."""
-    return v2.Compose(
+    change: Callable[[Tensor], Tensor] = v2.Compose(
         [
             v2.RandomHorizontalFlip(),
             v2.RandomAffine(
@@ -132,6 +140,7 @@ def augmented(recipe: Recipe) -> nn.Module:
             v2.Normalize([MEAN] * 3, [STD] * 3),
         ]
     )
+    return change
 
 
 def fed(pixels: Tensor) -> Tensor:

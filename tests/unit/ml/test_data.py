@@ -101,14 +101,15 @@ def test_what_is_wrong_is_refused(tmp_path: Path, spoil: Callable[[dict[str, Any
 )
 def test_the_manifest_proves_the_files_in_either_shape(tmp_path: Path, files: Callable[[str, str], Any]) -> None:
     place, right = folder(tmp_path, document()), hashlib.sha256(b"picture 1").hexdigest()
-    (place / "manifest.json").write_text(
-        json.dumps({"name": "a", "version": 3, "hash": "f" * 64, "files": files("images/1.png", right)})
-    )
+    told = {"name": "a", "version": 3, "hash": "f" * 64, "files": files("images/1.png", right)}
+    (place / "manifest.json").write_text(json.dumps(told))
     found = load(place)
     assert (found.name, found.version, found.hash) == ("a", "3", "f" * 64)
-    (place / "manifest.json").write_text(json.dumps({"files": files("images/1.png", "0" * 64)}))
-    with pytest.raises(BadFolder, match="is not what manifest"):
-        load(place)
+    for bare in (False, True):
+        wrong = files("images/1.png", "sha256:" + "0" * 64)
+        (place / "manifest.json").write_text(json.dumps(wrong if bare else {"files": wrong}))
+        with pytest.raises(BadFolder, match="is not what manifest"):
+            load(place)
 
 
 def test_a_pulled_dataset_is_the_same_folder(tmp_path: Path) -> None:

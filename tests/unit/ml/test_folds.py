@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.data import BadFolder, Item
@@ -24,6 +24,7 @@ ITEMS = st.lists(
 ).map(lambda rows: [item(n, *row) for n, row in enumerate(rows)])
 
 
+@settings(deadline=None)
 @given(ITEMS, st.integers(2, 5), st.integers(0, 99))
 def test_grouped_folds_never_split_a_unit(items: list[Item], folds: int, seed: int) -> None:
     if len(bound(items)) < folds:
@@ -39,6 +40,7 @@ def test_grouped_folds_never_split_a_unit(items: list[Item], folds: int, seed: i
     assert set(of) == set(range(folds)) and of == grouped(items, folds, seed)
 
 
+@settings(deadline=None)
 @given(ITEMS, st.integers(0, 9))
 def test_a_holdout_never_splits_a_unit(items: list[Item], seed: int) -> None:
     if len(bound(items)) < 5:

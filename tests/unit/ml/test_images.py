@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ml.images import Input, Rgb, checked, crop, letterbox, normalised, prepared, prepared_crop, read, window
+from ml.images import Input, Rgb, checked, crop, fitted, letterbox, normalised, prepared, prepared_crop, read, window
 
 sides = st.integers(1, 400)
 
@@ -112,3 +112,12 @@ def test_picture_files_are_read_as_stored(tmp_path: Path) -> None:
     for name in ("broken.png", "missing.png"):
         with pytest.raises(ValueError, match="cannot be read"):
             read(tmp_path / name)
+
+
+def test_a_fitted_crop_shows_the_form_of_its_box() -> None:
+    rgb = np.full((100, 100, 3), 200, np.uint8)
+    tall = fitted(rgb, (40, 20, 10, 40), 0.25, 64, 64, 0)
+    columns = np.flatnonzero(tall[32, :, 0])
+    assert tall.shape == (64, 64, 3) and len(np.flatnonzero(tall[:, 32, 0])) == 64 and len(columns) == 16
+    assert columns[0] == 24 and fitted(rgb, (40, 20, 0.1, 0.1), 0, 64, 64, 0).any()
+    assert np.array_equal(fitted(rgb, (30, 30, 20, 20), 0.25, 64, 64, 0), crop(rgb, (30, 30, 20, 20), 0.25, 64, 64, 0))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as judge
 
@@ -23,6 +23,7 @@ def scored(seed: int, n: int, classes: int = 2, draws: int = 1) -> Scored:
     return Scored(probabilities, targets, (classes - 1,), np.full(n, 0.4), units, images, np.arange(n) % draws)
 
 
+@settings(deadline=None)
 @given(*CASES)
 def test_binary_figures_are_those_of_scikit_learn(seed: int, n: int) -> None:
     of = scored(seed, n)
@@ -43,6 +44,7 @@ def test_binary_figures_are_those_of_scikit_learn(seed: int, n: int) -> None:
     assert 0 <= ours["ece"] <= 1
 
 
+@settings(deadline=None)
 @given(*CASES)
 def test_figures_of_many_classes_are_those_of_scikit_learn(seed: int, n: int) -> None:
     of = scored(seed, n, classes=4)
