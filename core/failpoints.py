@@ -67,7 +67,7 @@ _OTHER: Final = """
     web.save_worklist_view web.delete_worklist_view web.flag_page web.flag_study web.flag_preview web.flag_list
     web.flag_template
     api.infer api.infer_coco api.infer_report infer.stream api.list_models api.register_model api.promote_model api.retire_model
-    web.live_page web.models_page web.model_page web.model_promote web.model_retire
+    web.live_page web.live_report web.models_page web.model_page web.model_promote web.model_retire
     web.bank_case_page web.bank_cases_page web.bank_csv web.begin_dataset
     web.begin_dataset_version web.dataset_page web.datasets_page web.new_dataset_page
 """.split()

@@ -100,6 +100,7 @@ AI: Final[Table] = {
     "POST /api/v1/models/{model_id}/retire": V.DECIDE_MODEL,
 }
 SITE: Final[Table] = {
+    "POST /live/report": page(V.CURATE),
     "POST /api/v1/cases/{case_id}/infer/report": V.CURATE,
     "POST /api/v1/cases": V.FLAG,
     "POST /api/v1/cases/csv": V.FLAG,

@@ -110,6 +110,23 @@ def test_the_results_arrive_beside_the_originals(ready: Ready, tmp_path: Path) -
         assert session.exec(select(Roi)).all() == []  # nothing of it is a label
 
 
+def test_the_live_page_sends_when_a_curator_asks(ready: Ready) -> None:
+    before, client = len(stored(ready)), ready.served.client
+    client.cookies.set(session_cookie_name(ready.served.settings), ready.served.cookie("kaneko"))
+    head = {"Sec-Fetch-Site": "same-origin"}
+    try:
+        with kept(ready.served):
+            image = str(ready.case.images()[0].id)
+            assert "PACS" in client.get("/live?lang=en").text
+            sent = client.post("/live/report", data={"image": image}, headers=head)
+            assert (sent.status_code, sent.headers["location"]) == (303, f"/live?image={image}")
+            assert "The findings are in the PACS" in client.get("/live?lang=en").text
+            assert client.post("/live/report", data={"image": "x"}, headers=head).status_code == 404
+    finally:
+        client.cookies.clear()
+    assert len(stored(ready)) == before + 4
+
+
 def proposed(ready: Ready) -> None:
     """The case page's proposals come from the model in effect."""
     client, image = ready.served.client, ready.case.images()[0]

@@ -37,6 +37,7 @@ def live_page(request: Request, node: NodeDep, session: SessionDep, actor: Looke
     values = {
         "actor": actor,
         "images": images,
+        "may_report": actor.may(Verb.CURATE),
         "domains": domains,
         "has_model": bool(domains),
         "island": _island(lang, images),

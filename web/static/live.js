@@ -148,6 +148,9 @@ async function camera(deviceId) {
 $("image")?.addEventListener("change", ({ target }) => {
   const image = images.find((one) => one.id === target.value);
   if (image) take(Cine.ofCase(image), image.domain);
+  if (!$("report")) return;
+  $("report").hidden = !image;
+  $("report").elements.image.value = target.value;
 });
 $("file").addEventListener("change", async ({ target }) => {
   const files = [...target.files];
