@@ -8,8 +8,9 @@ import torch
 
 from ml.detectors import RECIPES, build
 from ml.detectors.assign import assign, detection_loss
-from ml.detectors.export import NotTheSame, export, quantise
+from ml.detectors.export import export, last_convolutions, quantise
 from ml.detectors.fcos import FcosDetector, points
+from ml.export import NotTheSame
 from ml.images import Input
 
 SIDE = 64
@@ -102,6 +103,8 @@ def test_onnx_says_what_pytorch_says_and_eight_bits_run(recipe: str, tmp_path: P
     same = export(detector, detector.network, given, tmp_path / "model.onnx", probe)
     assert same["score"] <= 1e-3
     assert same["box_px"] <= 1
+    kept = last_convolutions(tmp_path / "model.onnx")
+    assert len(kept) == {"fcos": 6, "yolov8n": 4}[recipe]  # scores and boxes of three levels; YOLO joins its boxes
     quantise(tmp_path / "model.onnx", tmp_path / "small.onnx", [one[None] for one in probe])
     assert (tmp_path / "small.onnx").stat().st_size < 0.5 * (tmp_path / "model.onnx").stat().st_size
     assert (detector.licence == "Apache-2.0") == detector.shippable
