@@ -13,10 +13,11 @@ from numba import carray, types
 from numba.extending import register_jitable
 
 from core.deid import native, native_source
-from core.deid.native_source import WINDOW
+from core.deid.native_source import WINDOW, Int
 
 _OUTSIDE: Final = re.compile(r"^declare .*?@(?!llvm\.)([\w.$]+)\(.*$", re.MULTILINE)
 _ANY: Final = 1 << 16  # entries of a table for any 16 bits
+_Pointer = Any
 _number = types.int64
 _bytes, _words, _numbers = types.CPointer(types.uint8), types.CPointer(types.uint16), types.CPointer(types.int64)
 _flags = types.CPointer(types.boolean)
@@ -25,9 +26,25 @@ _flags = types.CPointer(types.boolean)
 # Each takes pointers and the numbers that make arrays of them.
 
 
-def jpeg_walk(  # type: ignore[no-untyped-def]
-    data, size, length, masked, mcus, blocks, each, dc, ac, steps, black, codes, ends, predictions, components, out, room
-):  # fmt: skip
+def jpeg_walk(
+    data: _Pointer,
+    size: int,
+    length: int,
+    masked: _Pointer,
+    mcus: int,
+    blocks: _Pointer,
+    each: int,
+    dc: _Pointer,
+    ac: _Pointer,
+    steps: _Pointer,
+    black: _Pointer,
+    codes: _Pointer,
+    ends: _Pointer,
+    predictions: _Pointer,
+    components: int,
+    out: _Pointer,
+    room: int,
+) -> Int:
     return native_source.walk(
         carray(data, size), length, carray(masked, mcus), carray(blocks, each), carray(dc, (components, _ANY)),
         carray(ac, (components, _ANY)), carray(steps, (components, 1 << WINDOW)), carray(black, components),
@@ -36,15 +53,15 @@ def jpeg_walk(  # type: ignore[no-untyped-def]
     )  # fmt: skip
 
 
-def jpeg_join(table, steps):  # type: ignore[no-untyped-def]
+def jpeg_join(table: _Pointer, steps: _Pointer) -> Int:
     return native_source.join(carray(table, _ANY), carray(steps, 1 << WINDOW))
 
 
-def jpeg_count(differences, number, sizes, counts):  # type: ignore[no-untyped-def]
+def jpeg_count(differences: _Pointer, number: int, sizes: _Pointer, counts: _Pointer) -> Int:
     return native_source.count(carray(differences, number), carray(sizes, _ANY), carray(counts, 17))
 
 
-def jpeg_pack(differences, number, coded, out, room):  # type: ignore[no-untyped-def]
+def jpeg_pack(differences: _Pointer, number: int, coded: _Pointer, out: _Pointer, room: int) -> Int:
     return native_source.pack(carray(differences, number), carray(coded, _ANY), carray(out, room))
 
 
