@@ -19,6 +19,7 @@ from core.models import (
     registry,
     schedule,
     sitecase,
+    training,
     transfer,
 )
 
@@ -42,5 +43,6 @@ __all__ = [
     "registry",
     "schedule",
     "sitecase",
+    "training",
     "transfer",
 ]
