@@ -64,16 +64,18 @@ def cross(data: Path, out: Path, plan: Plan, say: Callable[[str], None]) -> dict
             rows = _fold(rest, held, classes, by_box, plan, seed, fold, store)
             _save(table, rows, classes)
             say(f"seed {seed} fold {fold}: {len(rows)} samples in {time.monotonic() - began:.0f} s")
-    result = summary(out, plan.seeds, classes, setting)
+    result = summary(out, plan.seeds, classes, setting, by_box)
     replace(out / "result.json", (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
     return result
 
 
-def summary(out: Path, seeds: Sequence[int], classes: ClassMap, setting: dict[str, Any]) -> dict[str, Any]:
+def summary(
+    out: Path, seeds: Sequence[int], classes: ClassMap, setting: dict[str, Any], by_box: bool
+) -> dict[str, Any]:
     """Figures of what the folds said, the mean over seeds, a lesion (or image), an image and a patient at a time."""
     scored = read_folds(out, seeds, classes)
     levels = {}
-    for level in ("lesion", "image", "patient"):
+    for level in ("lesion", "image", "patient") if by_box else ("image", "patient"):
         part = merged(scored, level)
         metrics = {name: figure.document for name, figure in judged(part).items()}
         each = {str(seed): len(part.at(np.flatnonzero(part.draws == seed)).targets) for seed in seeds}
