@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -81,6 +82,8 @@ def train_reject(
     seed: Seed = 0,
     epochs: Epochs = None,
     hard: Annotated[str, typer.Option(help="folder of pictures that are no lesion")] = "",
+    n_folds: Annotated[int | None, typer.Option("--folds", help="as the detector was trained")] = None,
+    fold: Annotated[int, typer.Option(help="the fold that the detector was trained without")] = 0,
     as_json: Json = False,
 ) -> None:
     """Train the second stage, which throws out false boxes, on train; thresholds by tune; RUN/pipeline holds both."""
@@ -88,13 +91,16 @@ def train_reject(
     from ml.data import load
     from ml.model_file import load as load_model
     from ml.tasks import reject
+    from ml.tasks.detect_folds import parts
 
     with refusals():
         folder, detect = load(given_path(data)), given_path(detector)
         digest = load_model(detect).files["model.onnx"]
         recipe = reject.Recipe(digest, hard=str(given_path(hard)) if hard else "")
         recipe = replace(recipe, epochs=epochs) if epochs else recipe
-        items = (folder.of("train"), folder.of("tune"))
+        items: tuple[Sequence[Item], ...] = (folder.of("train"), folder.of("tune"))
+        if n_folds is not None:
+            items = parts(folder, n_folds, fold, seed)
         run = reject.train(folder, given_path(out), detect, recipe, seed, items)
         _refuse_cancelled(run.path)
     _say(run.path, "reject", as_json)
@@ -221,5 +227,6 @@ def _say(run: Path, task: str, as_json: bool) -> None:
         print(json.dumps({"task": task, "run": str(run), **metrics}))
         return
     print(table(metrics["tune"]))
-    if "gain_on_tune" in metrics:
-        print(json.dumps(metrics["gain_on_tune"], indent=1))
+    for name in ("gain_on_tune", "gain_on_held"):
+        if name in metrics:
+            print(name, json.dumps(metrics[name], indent=1))

@@ -23,6 +23,7 @@ from ml.judge import detection as judge
 from ml.judge.detect_run import ALONE
 from ml.judge.detected import figures
 from ml.judge.second_stage import choose, doubted, gain
+from ml.judge.unseen import refuse_seen
 from ml.networks.cnn10 import Cnn10
 from ml.run_folder import Cancelled, Run
 from ml.runtime import Model
@@ -38,19 +39,21 @@ class Recipe:
 
     detector: str
     side: int = 64
-    epochs: int = 12
+    epochs: int = 10
     batch: int = 32
     rate: float = 1e-3
     decay: float = 0.02
-    copies: int = 5
+    copies: int = 3
     margin: float = 0.25
     hard: str = ""
 
 
-def train(
-    folder: Folder, out: Path, detect: Path, recipe: Recipe, seed: int, items: tuple[Sequence[Item], Sequence[Item]]
-) -> Run:
-    """Train on items[0], choose thresholds on items[1]; the run folder also gets pipeline/. Raises BadRun, ValueError."""
+def train(folder: Folder, out: Path, detect: Path, recipe: Recipe, seed: int, items: tuple[Sequence[Item], ...]) -> Run:
+    """Train on items[0], choose thresholds on items[1], tell the gain on items[2] too where something was held out.
+
+    The detector must not have seen those. The run folder also gets pipeline/. Raises BadRun, SawIt, ValueError."""
+    if len(items) > 2:
+        refuse_seen(detect, items[2])
     run = run_folder.begin(out, "reject", asdict(recipe), seed, folder, ("train", "tune"))
     run.saw([*items[0], *items[1]], pixel_digests([*items[0], *items[1]]))
     prepare(seed)
@@ -60,7 +63,7 @@ def train(
         hard = Path(recipe.hard) if recipe.hard else None
         patches, counts = gather(detector, items[0], given, np.random.default_rng([seed, 1]), recipe.copies, hard)
         network = fit(run, recipe, seed, patches, given)
-        finish(run, detector, detect, network, given, folder, items[1], counts)
+        finish(run, detector, detect, network, given, folder, items[1:], counts)
     except Cancelled:
         run.end("cancelled")
         return run
@@ -115,20 +118,23 @@ def finish(
     network: nn.Module,
     given: Input,
     folder: Folder,
-    tune: Sequence[Item],
+    parts: Sequence[Sequence[Item]],
     counts: dict[str, int],
 ) -> None:
     """model.onnx, thresholds by tune, the gain at the same recall in metrics.json, and the pipeline of both."""
     same = to_onnx(network, run.path / "model.onnx", given.height)
     told = _described(run, given, folder)
     run.write("model.json", told)
-    found = doubted(detector, Model.open(run.path), tune)
+    found = doubted(detector, Model.open(run.path), parts[0])
     threshold = detector.spec.threshold
     chosen = choose(found, threshold)
     told["threshold"] = round(chosen[1], 4)
     run.write("model.json", told)
     helped = gain(found, threshold, (round(chosen[0], 4), told["threshold"]))
     metrics: dict[str, Any] = {"parity": {"score": same}, "patches": counts, "gain_on_tune": helped}
+    if len(parts) > 1:
+        held = doubted(detector, Model.open(run.path), parts[1])
+        metrics["gain_on_held"] = gain(held, threshold, (round(chosen[0], 4), told["threshold"]))
     metrics["helps"] = told["threshold"] > 0
     after = [one.kept(told["threshold"]) for one in found]
     metrics["tune"] = figures(after, round(chosen[0], 4), len(detector.spec.classes))

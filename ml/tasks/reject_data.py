@@ -31,11 +31,11 @@ class Patches:
     def batches(
         self, rng: np.random.Generator, size: int, given: Input
     ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-        """One epoch, as many of one class as of the other, mirrored and lit anew: (b, 3, side, side), (b,)."""
+        """One epoch: (b, 3, side, side), (b,), mirrored and lit anew; as many of one class as of the other,
+        drawn from the larger each time."""
         kinds = [np.flatnonzero(self.wanted == kind) for kind in range(len(CLASSES))]
-        most = max(len(places) for places in kinds)
-        even = [np.concatenate([rng.permutation(p) for _ in range(-(-most // len(p)))])[:most] for p in kinds if len(p)]
-        order = rng.permutation(np.concatenate(even))
+        least = min(len(places) for places in kinds)
+        order = rng.permutation(np.concatenate([rng.permutation(places)[:least] for places in kinds]))
         for start in range(0, len(order), size):
             chosen = order[start : start + size]
             if len(chosen) < 2:  # a norm over one patch says nothing
