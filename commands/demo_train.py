@@ -24,7 +24,7 @@ STAGES: Final = ("train", "evaluate", "register", "infer")
 PICTURES: Final = 240
 FRAMES: Final = 60
 UNSEEN: Final = 1000  # added to the seed: a cine of a liver that no training saw
-RECIPE: Final = ("--size", "160", "--epochs", "40", "--budget-minutes", "5")
+RECIPE: Final = ("--size", "160", "--epochs", "14", "--batch", "8", "--budget-minutes", "5")
 PATIENCE: Final = 120.0
 _ROOT: Final = Path(__file__).resolve().parent.parent
 
