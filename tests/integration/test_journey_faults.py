@@ -119,7 +119,7 @@ def test_what_is_done_while_the_network_is_cut_is_all_there(
         context.set_offline(False)
         eventually(page, lambda: len(rois(case)) == 2 and diagnosis(case) == "LIV-HCC")
         expect(page.locator("#save-badge")).to_have_attribute("data-now", "saved", timeout=LATE)
-        page.wait_for_function(f"{KEPT}.length === 0")
+        page.wait_for_function(f"() => {KEPT}.length === 0")
     assert "LIV-HCC" in {roi.label for roi in rois(case)}
 
 
@@ -165,7 +165,7 @@ def test_a_shut_tab_and_a_killed_browser_lose_nothing(
         page.keyboard.press("Shift+ArrowDown")
         draw(page, 120, 60)
         page.locator("[data-quick='LIV-HCC']").click()
-        page.wait_for_function("JSON.stringify(localStorage).includes('LIV-HCC')")
+        page.wait_for_function("() => JSON.stringify(localStorage).includes('LIV-HCC')")
         state = context.storage_state()
         assert known.x and "kaneko" not in str(state["origins"])
     node.up()
@@ -273,7 +273,7 @@ def test_two_versions_of_an_roi_are_settled_by_a_choice(
         page = opened(context, case)
         draw(page)
         eventually(page, lambda: len(rois(case)) == 1)
-        page.wait_for_function(f"{KEPT}.length === 0")
+        page.wait_for_function(f"() => {KEPT}.length === 0")
         (known,) = rois(case)
         with transaction(case.node.engine, "test") as session:
             curation.change_roi(session, case.actor, known.id, {"label": "LIV-CYST"}, known.version)
