@@ -128,10 +128,18 @@ async function deliver(id, method, path, body, earlier = 0) {
   throw { status: answer.status, body: told };
 }
 
-function leave() {
+/** To the sign-in and back here; once, though several hear at a time that the session is over. */
+export function leave() {
+  if (isLeaving) return;
   isLeaving = true;
   location.assign("/sign-in?" + new URLSearchParams({ next: location.pathname + location.search }));
 }
+
+document.addEventListener("htmx:beforeOnLoad", (event) => {
+  if (!event.detail.xhr.getResponseHeader("HX-Redirect")?.startsWith("/sign-in")) return;
+  if (isLeaving) event.preventDefault();
+  isLeaving = true;
+});
 
 /**
  * Send `body` (or what the function `body` gives when its turn has come) as JSON; one after another, in the order of the calls.

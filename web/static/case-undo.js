@@ -1,7 +1,7 @@
 // Undo and redo of what this person saved in the case. The server knows the steps, so a reload forgets none of them.
 "use strict";
 import { adopt } from "./case-adopt.js";
-import { idle } from "./case-save.js";
+import { idle, leave } from "./case-save.js";
 import { data, t } from "./viewer-words.js";
 
 const buttons = [...document.querySelectorAll("[data-step-back]")];
@@ -30,7 +30,7 @@ export async function step(which) {
     await idle();
     const answer = await fetch(`/cases/${data.caseId}/${which}`, { method: "POST", credentials: "same-origin", headers: { Accept: "application/json" } });
     const told = await answer.json().catch(() => ({}));
-    if (answer.status === 401) location.assign("/sign-in?" + new URLSearchParams({ next: location.pathname + location.search }));
+    if (answer.status === 401) return leave();
     if (!answer.ok) return tell(told.said ?? t("not_saved"));
     adopt(told.changed);
     allow({ undo: told.canUndo, redo: told.canRedo });
