@@ -8,8 +8,8 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -79,6 +79,19 @@ class Run:
             held["units"].update({item.unit} | ({f"group:{item.group}"} if item.group else set()))
         held["pixels"].update(pixels)
         self.write("seen.json", {key: sorted(values) for key, values in held.items()})
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """What run.json says last: done, cancelled (which is no error here), or failed, which goes on to the caller."""
+        try:
+            yield
+        except Cancelled:
+            self.end("cancelled")
+        except BaseException as wrong:
+            self.end("failed", type(wrong).__name__)
+            raise
+        else:
+            self.end("done")
 
     def end(self, state: str, note: str = "") -> None:
         """The last word in run.json; a run that is done needs no resume.pt any more."""

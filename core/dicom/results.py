@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from PIL import ImageCms
 from pydicom.dataset import Dataset
 
+from core.curation.linked import Hit
+
 SCHEME: Final = "99SONOBANK"
 NOTICE: Final = "Research use only"
 MAKER: Final = "Sonobank"
@@ -30,23 +32,10 @@ _MUST: Final = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "S
                 "ReferringPhysicianName", "StudyID")  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Seen:
-    """A lesion as the model saw it: its box (x, y, width, height, pixels) on one frame (from 1), its surest one."""
-
-    frame: int
-    x: float
-    y: float
-    width: float
-    height: float
-    label: str
-    score: float
-
-    @property
-    def outline(self) -> NDArray[np.float64]:
-        """(5, 2) corners as (column, row), closed; 0, 0 is the corner of the first pixel (PS3.3 C.18.6.1.1, C.10.5.1.1)."""
-        x1, y1 = self.x + self.width, self.y + self.height
-        return np.asarray([[self.x, self.y], [x1, self.y], [x1, y1], [self.x, y1], [self.x, self.y]], np.float64)
+def outline_of(box: Hit) -> NDArray[np.float64]:
+    """(5, 2) corners as (column, row), closed; 0, 0 is the corner of the first pixel (PS3.3 C.18.6.1.1, C.10.5.1.1)."""
+    x1, y1 = box.x + box.width, box.y + box.height
+    return np.asarray([[box.x, box.y], [x1, box.y], [x1, y1], [box.x, y1], [box.x, box.y]], np.float64)
 
 
 @dataclass(frozen=True)
@@ -57,7 +46,7 @@ class Speaker:
     version: str
 
 
-def report(image: Dataset, seen: Sequence[Seen], speaker: Speaker) -> Dataset:
+def report(image: Dataset, seen: Sequence[Hit], speaker: Speaker) -> Dataset:
     """A Comprehensive SR of one image (its header), a measurement group a lesion, with the lesion's region."""
     source = _evidence(image)
     device = hd.sr.DeviceObserverIdentifyingAttributes(
@@ -83,7 +72,7 @@ def report(image: Dataset, seen: Sequence[Seen], speaker: Speaker) -> Dataset:
     return made
 
 
-def presentation(image: Dataset, seen: Sequence[Seen], speaker: Speaker) -> Dataset | None:
+def presentation(image: Dataset, seen: Sequence[Hit], speaker: Speaker) -> Dataset | None:
     """A softcopy presentation state with the boxes, of grey or of true colour images; None for one that has no such state."""
     source = _evidence(image)
     if source.get("PhotometricInterpretation") == "PALETTE COLOR" or not seen:
@@ -115,7 +104,7 @@ def _srgb() -> bytes:
 
 
 def _group(
-    source: Dataset, number: int, one: Seen, speaker: Speaker
+    source: Dataset, number: int, one: Hit, speaker: Speaker
 ) -> hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations:
     is_cine = int(source.get("NumberOfFrames") or 1) > 1
     where = hd.sr.SourceImageForRegion(
@@ -124,7 +113,7 @@ def _group(
     algorithm = hd.sr.AlgorithmIdentification(speaker.name, speaker.version, parameters=[NOTICE], manufacturer=MAKER)
     return hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(uid=hd.UID(), identifier=f"AI {number}"),
-        referenced_region=hd.sr.ImageRegion("POLYLINE", one.outline, where),
+        referenced_region=hd.sr.ImageRegion("POLYLINE", outline_of(one), where),
         finding_type=LESION,
         algorithm_id=algorithm,
         measurements=[hd.sr.Measurement(SCORE, round(one.score, 4), RATIO)],
@@ -143,11 +132,9 @@ def _nothing(source: Dataset, speaker: Speaker) -> hd.sr.MeasurementsAndQualitat
     )
 
 
-def _annotation(
-    source: Dataset, seen: Sequence[Seen], frame: int, layer: hd.pr.GraphicLayer
-) -> hd.pr.GraphicAnnotation:
+def _annotation(source: Dataset, seen: Sequence[Hit], frame: int, layer: hd.pr.GraphicLayer) -> hd.pr.GraphicAnnotation:
     pixel = hd.pr.AnnotationUnitsValues.PIXEL
-    shapes = [hd.pr.GraphicObject("POLYLINE", one.outline, pixel) for one in seen]
+    shapes = [hd.pr.GraphicObject("POLYLINE", outline_of(one), pixel) for one in seen]
     texts = [
         hd.pr.TextObject(
             f"{one.label or UNSURE.meaning} {one.score:.2f} - {NOTICE}", pixel,

@@ -80,7 +80,7 @@ def _masked(session: Session, case_id: UUID) -> Iterator[tuple[SiteImage, ImageM
             yield image, mask
 
 
-def _seen(node: SiteNode, image: SiteImage, mask: ImageMask, domain: str) -> list[results.Seen]:
+def _seen(node: SiteNode, image: SiteImage, mask: ImageMask, domain: str) -> list[linked.Hit]:
     """Each lesion on its surest frame."""
     index = Index.of(mask.candidate)
     hits: list[linked.Hit] = []
@@ -89,8 +89,7 @@ def _seen(node: SiteNode, image: SiteImage, mask: ImageMask, domain: str) -> lis
             stored = frame_bytes(reader, index, number - 1)
             pixels = inference.pixels_of_stored(node.sandbox, stored, index.format, index.palette)
             hits += linked.hits_of(number, inference.look(node, pixels, domain).boxes)
-    best = [linked.surest(one) for one in linked.lesions(hits)[:MOST_LESIONS]]
-    return [results.Seen(**vars(one)) for one in best]
+    return [linked.surest(one) for one in linked.lesions(hits)[:MOST_LESIONS]]
 
 
 def _header(node: SiteNode, image: SiteImage) -> Dataset:

@@ -19,7 +19,7 @@ from ml import run_folder
 from ml.data import Folder, Item
 from ml.detectors import Detector, build
 from ml.images import Input
-from ml.run_folder import Cancelled, Run
+from ml.run_folder import Run
 from ml.samples import pixel_digests
 from ml.tasks.detect_data import Augmentation, Pictures
 from ml.tasks.detect_finish import finish, look
@@ -70,7 +70,7 @@ def train(folder: Folder, out: Path, recipe: Recipe, seed: int, items: tuple[Seq
     run = run_folder.begin(out, "detect", asdict(recipe), seed, folder, ("train", "tune"))
     run.saw([*items[0], *items[1]], pixel_digests([*items[0], *items[1]]))
     prepare(seed)
-    try:
+    with run.ending():
         state = begin(recipe, len(classes), run)
         given = Input(recipe.size, recipe.size, mean=state.detector.mean, std=state.detector.std)
         sets = [Pictures(part, classes, given, one_class=bool(recipe.one_class)) for part in items]
@@ -87,13 +87,6 @@ def train(folder: Folder, out: Path, recipe: Recipe, seed: int, items: tuple[Seq
             sets[1],
             (recipe.eight_bits, recipe.mirrored),
         )
-    except Cancelled:
-        run.end("cancelled")
-        return run
-    except BaseException as wrong:
-        run.end("failed", type(wrong).__name__)
-        raise
-    run.end("done")
     return run
 
 

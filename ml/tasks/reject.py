@@ -25,7 +25,7 @@ from ml.judge.detected import figures
 from ml.judge.second_stage import choose, doubted, gain
 from ml.judge.unseen import refuse_seen
 from ml.networks.cnn10 import Cnn10
-from ml.run_folder import Cancelled, Run
+from ml.run_folder import Run
 from ml.runtime import Model
 from ml.samples import pixel_digests
 from ml.tasks.detect import follow, prepare
@@ -57,20 +57,13 @@ def train(folder: Folder, out: Path, detect: Path, recipe: Recipe, seed: int, it
     run = run_folder.begin(out, "reject", asdict(recipe), seed, folder, ("train", "tune"))
     run.saw([*items[0], *items[1]], pixel_digests([*items[0], *items[1]]))
     prepare(seed)
-    try:
+    with run.ending():
         detector = Model.open(detect)
         given = Input(recipe.side, recipe.side, "crop", recipe.margin, 0, (0.5,) * 3, (0.5,) * 3)
         hard = Path(recipe.hard) if recipe.hard else None
         patches, counts = gather(detector, items[0], given, np.random.default_rng([seed, 1]), recipe.copies, hard)
         network = fit(run, recipe, seed, patches, given)
         finish(run, detector, detect, network, given, folder, items[1:], counts)
-    except Cancelled:
-        run.end("cancelled")
-        return run
-    except BaseException as wrong:
-        run.end("failed", type(wrong).__name__)
-        raise
-    run.end("done")
     return run
 
 

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from core.curation import linked
 from core.dicom import results
-from core.dicom.results import Seen, Speaker
+from core.dicom.results import Speaker
 from ml.phantom import make_study
 
 SPEAKER = Speaker("tiny-liver", "3")
@@ -27,9 +27,9 @@ def headers() -> list[Dataset]:
     return found
 
 
-def seen(header: Dataset) -> list[Seen]:
+def seen(header: Dataset) -> list[linked.Hit]:
     last = int(header.get("NumberOfFrames") or 1)
-    return [Seen(1, 10, 20, 30.5, 40, "cyst", 0.91), Seen(last, 100, 120, 30, 40, "", 0.5)]
+    return [linked.Hit(1, 10, 20, 30.5, 40, "cyst", 0.91), linked.Hit(last, 100, 120, 30, 40, "", 0.5)]
 
 
 def read(made: Dataset, path: Path | None = None) -> Dataset:
@@ -50,7 +50,7 @@ def test_highdicom_reads_the_report_back(headers: list[Dataset]) -> None:
         groups = again.content.get_planar_roi_measurement_groups()
         assert len(groups) == 2
         for group, one in zip(groups, seen(header), strict=True):
-            assert np.allclose(group.roi.value, one.outline)
+            assert np.allclose(group.roi.value, results.outline_of(one))
             (item,) = group.roi.ContentSequence
             where = item.ReferencedSOPSequence[0]
             assert where.ReferencedSOPInstanceUID == header.SOPInstanceUID
