@@ -140,6 +140,8 @@ def _import(modules: Sequence[str]) -> None:
     video = sys.modules.get("core.dicom.video")
     if video is not None:
         video.prepare()
+    if "numpy" in sys.modules:
+        importlib.import_module("numpy.ma")  # numpy loads it when it is first needed, which is by then too late
     pillow = sys.modules.get("PIL.Image")
     if pillow is not None:
         pillow.preinit()  # its plug-ins would else be looked for on disk once that is no longer readable
