@@ -3,8 +3,9 @@
 import "./case-choice.js";
 import { keepAll } from "./case-defaults.js";
 import { chooseQuick, settle, takeBackChange } from "./case-form.js";
-import { pick, reject, rows } from "./case-picks.js";
+import { pick, reject } from "./case-picks.js";
 import { step } from "./case-undo.js";
+import { data } from "./viewer-words.js";
 import "./wall-motion.js";
 
 let visited = null; // the gap that was jumped to last
@@ -13,11 +14,10 @@ let place = -1;
 // From gap to gap
 
 function visit(link) {
+  const image = link.dataset.image && data.images.find((one) => one.number === Number(link.dataset.image));
+  if (image) document.querySelector(`#thumbs [data-image="${image.id}"]`)?.click();
   const target = document.getElementById(link.dataset.gap);
   if (!target) return false;
-  const row = rows.find((one) => one.dataset.number === link.dataset.image);
-  const thumb = row && document.querySelector(`#thumbs [data-image="${row.dataset.image}"]`);
-  if (thumb) thumb.click();
   link.closest("details")?.removeAttribute("open");
   target.scrollIntoView({ block: "center" });
   const inside = target.querySelector('[data-part][tabindex="0"], input:checked, input:not([type=hidden]), select:not([hidden]), button, a');

@@ -1,86 +1,84 @@
 // Picks: of the image that is shown, or of several that are chosen in the list; a rejected image has a coded reason.
 "use strict";
 import { save } from "./case-save.js";
+import { data } from "./viewer-words.js";
 
 const { case: caseId } = document.querySelector("[data-case]")?.dataset ?? {};
 const picks = document.querySelector("[data-picks]");
+const row = picks?.querySelector(".pick");
+const form = row?.querySelector("form");
 const thumbs = document.getElementById("thumbs");
 const dialog = document.getElementById("reject-dialog");
 const told = document.getElementById("thumbs-chosen");
-export const rows = picks ? [...picks.querySelectorAll(".pick")] : [];
-const mayEdit = rows.some((row) => row.querySelector("form"));
+const mayEdit = Boolean(form) && data.mayCurate;
 const links = () => [...(thumbs?.querySelectorAll("[data-image]") ?? [])];
-const rowOf = (id) => rows.find((row) => row.dataset.image === id);
-let here = null;
+const imageOf = (id) => data.images.find((image) => image.id === id);
+let here = null; // the image that the viewer shows: it is the one that is decided on
 let anchor = null; // where a range begins
 const chosen = new Set();
 
-// The image that the viewer shows is the one that is decided on
-
 function turn(id) {
-  here = rowOf(id) ?? null;
-  for (const row of rows) row.classList.toggle("here", row === here);
-  picks?.classList.toggle("one", Boolean(here));
+  here = imageOf(id) ?? null;
   anchor = id;
+  if (here && form) tell();
 }
 document.addEventListener("sonobank:image", (event) => { choose([]); turn(event.detail.id); });
 const shown = document.querySelector('#thumbs [data-image][aria-current="true"]');
 if (shown) turn(shown.dataset.image);
 
-async function decide(row, isPicked, why = null) {
-  const form = row?.querySelector("form");
-  if (!form) return;
-  if (why) form.elements.reason.value = why;
-  const reason = isPicked ? null : form.elements.reason.value;
-  const body = () => ({ picked: isPicked, reason, version: Number(row.dataset.version) });
-  mark(row, isPicked);
+/** The form says what is decided on the image that is shown. */
+function tell() {
+  row.id = `pick-${here.number}`;
+  row.querySelector(".pick-name").textContent = row.dataset.name.replace("{number}", here.number);
+  form.action = `/cases/${caseId}/images/${here.id}/pick`;
+  form.elements.version.value = String(here.pickVersion);
+  form.elements.reason.value = here.pickReason ?? form.dataset.usual;
+  for (const button of form.querySelectorAll("button[name=picked]")) button.setAttribute("aria-pressed", String(button.value === { true: "yes", false: "no" }[here.picked]));
+}
+
+async function decide(image, isPicked, why = null) {
+  if (!image || !mayEdit) return;
+  const reason = isPicked ? null : why ?? (image === here ? form.elements.reason.value : form.dataset.usual);
+  const body = () => ({ picked: isPicked, reason, version: image.pickVersion });
+  mark(image, isPicked, reason);
   try {
-    const answer = await save("PUT", `/cases/${caseId}/images/${row.dataset.image}/pick`, body);
-    row.dataset.version = form.elements.version.value = String(answer.version);
-    document.dispatchEvent(new CustomEvent("sonobank:picked", { detail: { imageId: row.dataset.image, picked: answer.picked, reason: answer.reason } }));
+    const answer = await save("PUT", `/cases/${caseId}/images/${image.id}/pick`, body);
+    taken({ imageId: image.id, ...answer });
   } catch (refused) {
     if (refused?.status === undefined) throw refused;
     location.reload(); // somebody else decided first: show what they said
   }
 }
 
-function mark(row, isPicked) {
-  row.dataset.picked = isPicked === null ? "" : isPicked ? "yes" : "no";
-  for (const button of row.querySelectorAll("button[name=picked]")) button.setAttribute("aria-pressed", String(button.value === row.dataset.picked));
+function mark(image, picked, pickReason) {
+  Object.assign(image, { picked, pickReason });
+  if (image === here) tell();
   const count = document.getElementById("picks-count");
-  if (count) count.textContent = count.dataset.words.replace("{picked}", rows.filter((one) => one.dataset.picked === "yes").length).replace("{total}", rows.length);
+  if (count) count.textContent = count.dataset.words.replace("{picked}", data.images.filter((one) => one.picked).length).replace("{total}", data.images.length);
 }
 
-/** A decision as the server has it: of somebody else, or taken back. */
+/** A decision as the server has it: one's own, of somebody else, or taken back. */
 function taken({ imageId, picked, reason, version }) {
-  const row = rowOf(imageId);
-  if (!row) return;
-  row.dataset.version = String(version);
-  const form = row.querySelector("form");
-  if (form) {
-    form.elements.version.value = String(version);
-    if (reason) form.elements.reason.value = reason;
-    mark(row, picked);
-  }
+  const image = imageOf(imageId);
+  if (!image) return;
+  image.pickVersion = version;
+  mark(image, picked, reason);
   document.dispatchEvent(new CustomEvent("sonobank:picked", { detail: { imageId, picked, reason } }));
 }
 document.addEventListener("sonobank:pick-taken", (event) => taken(event.detail));
 
-picks?.addEventListener("submit", (event) => {
-  const row = event.target.closest(".pick");
-  if (!row) return;
+form?.addEventListener("submit", (event) => {
   event.preventDefault();
-  decide(row, event.submitter?.value !== "no");
+  decide(here, event.submitter?.value !== "no");
 });
-picks?.addEventListener("change", (event) => {
-  const row = event.target.closest(".pick");
-  if (event.target.name === "reason" && row?.dataset.picked === "no") decide(row, false);
+form?.addEventListener("change", (event) => {
+  if (event.target.name === "reason" && here?.picked === false) decide(here, false);
 });
 
 /** Pick the chosen images, or the one that is shown. */
 export function pick() {
   const wanted = targets();
-  for (const row of wanted) decide(row, true);
+  for (const image of wanted) decide(image, true);
   choose([]);
   return wanted.length > 0;
 }
@@ -94,10 +92,10 @@ export function reject(isAsking) {
   return true;
 }
 
-const targets = () => (chosen.size ? rows.filter((row) => chosen.has(row.dataset.image)) : [here]).filter((row) => row?.querySelector("form"));
+const targets = () => (mayEdit ? chosen.size ? data.images.filter((image) => chosen.has(image.id)) : [here] : []).filter(Boolean);
 
 function rejectFor(reason) {
-  for (const row of targets()) decide(row, false, reason);
+  for (const image of targets()) decide(image, false, reason);
   choose([]);
   dialog.close();
 }
@@ -142,7 +140,7 @@ document.addEventListener("sonobank:choose", ({ detail: { id, isRange } }) => {
     range(id);
     return;
   }
-  const start = chosen.size || !here || here.dataset.image === id ? chosen : [here.dataset.image];
+  const start = chosen.size || !here || here.id === id ? chosen : [here.id];
   choose(chosen.has(id) ? [...chosen].filter((one) => one !== id) : [...start, id]);
   anchor = id;
 });
