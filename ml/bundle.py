@@ -5,7 +5,7 @@ Only a model that may be passed on is bundled. The same model and key give the s
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,13 +22,15 @@ VECTORS: Final = 6
 PIXELS: Final = 0.5  # how far a box of another machine may be off
 SCORES: Final = 1e-3
 _WHEN: Final = (2026, 1, 1, 0, 0, 0)
-_RUNNER: Final = Path(__file__).parent / "engine" / "runner.py"
+_RUNNERS: Final = Path(__file__).parent / "engine"
 _README: Final = """Sonobank engine bundle. RESEARCH USE ONLY: not a medical device, not for diagnosis.
 
 engine.json   input, classes, decoding, threshold of the network
 model.onnx    the network (opset 17): "images" (1, 3, height, width) float32 = (RGB / scale - mean) / std
 vectors.json  frames (vectors/*.rgb, rows x columns x RGB, 8 bits) and the boxes that must come of them
 runner.py     the reference runner: python runner.py (numpy, onnxruntime)
+runner.cpp    the same in C++17 on ONNX Runtime's C API; its first lines say how it is built
+*.txt         engine.json and vectors.json as words and numbers between spaces, for runner.cpp: see there
 SHA256SUMS    of every file; SHA256SUMS.sig is Ed25519 (64 bytes) over "sonobank-engine-v1" + NUL + SHA256SUMS,
               public.key is the signer's public key (64 hex digits): compare it with the one that you were given
 card.md       what the model was trained on and how well it does
@@ -47,14 +49,13 @@ def make(run: Path, out: Path, key: Ed25519PrivateKey) -> list[str]:
         raise BadModel("A detector that looks at mirrored frames too has no engine bundle.")
     frames = [_frame(number, spec.input.height, spec.input.width) for number in range(VECTORS)]
     card = (run / "card.md").read_bytes() if (run / "card.md").is_file() else b""
+    vectors = [_vector(number, frame, model.detect(frame)) for number, frame in enumerate(frames)]
     files: dict[str, bytes] = {
         "README.txt": _README.encode(), "card.md": card, "engine.json": _text(_engine(model)),
         "model.onnx": weights(run, spec), "public.key": key.public_key().public_bytes_raw().hex().encode() + b"\n",
-        "runner.py": _RUNNER.read_bytes(),
-        "vectors.json": _text(
-            {"pixel_tolerance": PIXELS, "score_tolerance": SCORES,
-             "vectors": [_vector(number, frame, model.detect(frame)) for number, frame in enumerate(frames)]}
-        ),
+        **{name: (_RUNNERS / name).read_bytes() for name in ("runner.py", "runner.cpp")},
+        "vectors.json": _text({"pixel_tolerance": PIXELS, "score_tolerance": SCORES, "vectors": vectors}),
+        "engine.txt": _lines(_engine_words(model)), "vectors.txt": _lines(_vector_words(vectors)),
         **{f"vectors/{number}.rgb": frame.tobytes() for number, frame in enumerate(frames)},
     }  # fmt: skip
     sums = "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files)).encode()
@@ -74,6 +75,23 @@ def _engine(model: Model) -> dict[str, Any]:
                   "scale": given.scale},
         "licence": spec.licence, "intended_use": spec.intended_use, "dataset": dict(spec.dataset),
     }  # fmt: skip
+
+
+def _engine_words(model: Model) -> Iterator[Sequence[object]]:
+    spec, given = model.spec, model.spec.input
+    yield from (("name", spec.name), ("version", spec.version), ("decode", spec.decode))
+    numbers = {"threshold": (spec.threshold,), "nms_iou": (spec.nms_iou,), "size": (given.height, given.width),
+               "scale": (given.scale,), "mean": given.mean, "std": given.std}  # fmt: skip
+    yield from ((name, len(values), *values) for name, values in numbers.items())
+    yield from (("output", name) for name in (("boxes", "scores") if spec.decode == "fcos" else model.outputs[:1]))
+    yield from (("class", label) for label in spec.classes)
+
+
+def _vector_words(vectors: Iterable[dict[str, Any]]) -> Iterator[Sequence[object]]:
+    yield PIXELS, SCORES
+    for one in vectors:
+        yield one["frame"], len(one["boxes"])
+        yield from ((*found["box"], found["score"], found["label"]) for found in one["boxes"])
 
 
 def _vector(number: int, frame: Rgb, found: Iterable[Detection]) -> dict[str, Any]:
@@ -96,6 +114,10 @@ def _frame(number: int, rows: int, columns: int) -> Rgb:
         )
         speckle = np.where(inside > 0, speckle * np.float32(draw.uniform(0.1, 0.4)), speckle)
     return np.repeat(speckle.clip(0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def _lines(told: Iterable[Sequence[object]]) -> bytes:
+    return "".join(" ".join(map(str, line)) + "\n" for line in told).encode()
 
 
 def _text(told: object) -> bytes:

@@ -65,6 +65,11 @@ class Model:
             raise BadModel("The network takes another input than its model.json says.")
         self._is_single = isinstance(batch, int)
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the network's answers, as the file has them."""
+        return tuple(self._outputs)
+
     @classmethod
     def open(cls, folder: Path, *, threads: int = 1) -> Self:
         """The model of a folder, the digest of each of its files checked. Raises BadModel (a ValueError).

@@ -69,8 +69,9 @@ class TextReader:
             for part in _busy_parts(rgb, area):
                 boxes += self._find(rgb, part)
         texts = self._read_boxes(rgb, boxes, frame)
-        again = [box for area in whole for part in rows_of_strokes(rgb, area, boxes) for box in self._find(rgb, part)]
-        new = dict.fromkeys(box for box in again if not any(_meet(box, other) for other in boxes))
+        read = [text.box for text in texts if text.is_read]  # a box that says nothing may be tissue round a name
+        again = [box for area in whole for part in rows_of_strokes(rgb, area, read) for box in self._find(rgb, part)]
+        new = dict.fromkeys(box for box in again if not any(_meet(box, other) for other in read))
         return texts + [text for text in self._read_boxes(rgb, list(new), frame) if _is_surely_read(text)]
 
     def _read_boxes(self, rgb: Rgb, boxes: Sequence[Box], frame: int) -> list[Text]:

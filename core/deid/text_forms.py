@@ -41,7 +41,11 @@ _ERA: Final = re.compile(
     r"(\d{1,2})\s*[-/.・月 ]\s*(\d{1,2})(?!\d)",
     re.IGNORECASE,
 )
-_SOME_DATE: Final = re.compile(r"\d{1,4}\s*年|\d{1,2}\s*月\s*\d{1,2}\s*日?|(?:昭和|平成|令和|大正|明治)\s*(?:元|\d)")
+# The last: an era's letter that was read as a digit, such as 515.4.17 for S15.4.17.
+_SOME_DATE: Final = re.compile(
+    r"\d{1,4}\s*年|\d{1,2}\s*月\s*\d{1,2}\s*日?|(?:昭和|平成|令和|大正|明治)\s*(?:元|\d)"
+    r"|(?<![\d.])\d{3}\s*[-/.]\s*(?:0?[1-9]|1[0-2])\s*[-/.]\s*(?:0?[1-9]|[12]\d|3[01])(?![\d.])"
+)
 
 
 def plain(text: str) -> str:

@@ -73,6 +73,13 @@ def test_small_letters_over_tissue_are_found_by_a_closer_look(
     assert len(reader.read(shown.picture)) == len(whole) - 1
 
 
+def test_a_name_in_a_region_of_which_nothing_could_be_read_is_looked_at_again(reader: TextReader) -> None:
+    shown = banner(41, 288)
+    name = next(one for one in shown.written if one.box[1] > 200 and one.identifies)
+    texts = reader.read(shown.picture, [(name.box[0] - 120, name.box[1] - 100, name.box[2] + 120, name.box[3] + 100)])
+    assert any(text.words.startswith("NAKAMURA") and _holds(text.box, name.box) for text in texts)
+
+
 def _holds(outer: Sequence[int], inner: Sequence[int]) -> bool:
     return outer[0] <= inner[0] and outer[1] <= inner[1] and outer[2] >= inner[2] and outer[3] >= inner[3]
 

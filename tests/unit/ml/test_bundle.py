@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from ml.bundle import DOMAIN, make
 from ml.model_file import BadModel
+from tests import ort_header
 from tests.tiny_models import constant_yolo, dark_spots, save
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -46,6 +48,45 @@ def test_the_runner_reproduces_the_vectors(run: Path, tmp_path: Path) -> None:
     sums = [line for line in (folder / "SHA256SUMS").read_text().splitlines() if not line.endswith("vectors.json")]
     (folder / "SHA256SUMS").write_text("\n".join(sums) + "\n")
     assert ran(folder).returncode == 1 and "NOT as bundled" in ran(folder).stdout
+
+
+def unpacked(run: Path, folder: Path) -> Path:
+    make(run, folder / "one.zip", KEY)
+    with zipfile.ZipFile(folder / "one.zip") as archive:
+        archive.extractall(folder / "unpacked")
+    return folder / "unpacked"
+
+
+def built(folder: Path) -> Path:
+    """The C++ runner of a bundle, compiled as its first lines say."""
+    compiler = shutil.which("c++")
+    if compiler is None:
+        pytest.skip("c++ is not installed: apt install g++")
+    ort_header.write(folder)
+    (folder / "libonnxruntime.so.1").symlink_to(ort_header.library())
+    told = [compiler, "-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "runner.cpp", "-I", ".", "libonnxruntime.so.1",
+            "-Wl,-rpath,$ORIGIN", "-o", "runner"]  # fmt: skip
+    subprocess.run(told, cwd=folder, check=True)
+    return folder / "runner"
+
+
+@pytest.mark.parametrize("decode", ["fcos", "yolo"])
+def test_the_runner_in_c_reproduces_the_vectors(run: Path, tmp_path: Path, decode: str) -> None:
+    if decode == "yolo":
+        rows = [[20, 20, 16, 8, 0.9, 0.1], [21, 20, 16, 8, 0.2, 0.8], [70, 40, 14, 4, 0.55, 0.3]]
+        run = save(tmp_path / "a", constant_yolo(rows, 64), side=64, task="detect", decode="yolo", classes=["a", "b c"])
+    folder = unpacked(run, tmp_path)
+    runner = built(folder)
+    done = subprocess.run([runner], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout == ran(folder).stdout and "NOT" not in done.stdout
+    lines = (folder / "vectors.txt").read_text().splitlines()
+    box = next(number for number, line in enumerate(lines) if number and not line.startswith("vectors/"))
+    lines[box] = " ".join(["99", *lines[box].split()[1:]])
+    (folder / "vectors.txt").write_text("\n".join(lines))
+    again = subprocess.run([runner], cwd=folder, capture_output=True, text=True, check=False)
+    assert again.returncode == 1 and again.stdout.count("NOT as bundled") == 1
+    assert len((folder / "runner.cpp").read_text().splitlines()) <= 100
 
 
 def test_it_is_signed_and_the_same_each_time(run: Path, tmp_path: Path) -> None:
