@@ -1,5 +1,7 @@
 """Decodes H.264 with PyAV, an extra that may be absent; only for the sandbox, since the bytes come from outside."""
 
+import importlib
+import pkgutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,6 +23,7 @@ _FULL: Final = 2  # AVCOL_RANGE_JPEG
 _BT709: Final = 1  # AVCOL_SPC_BT709
 _FORMATS: Final = frozenset({"yuv420p", "yuvj420p"})
 _HELD: Final = 16
+_NOT_NEEDED: Final = frozenset({"av.__main__", "av.datasets"})
 _TICK: Final = Fraction(1, 90_000)
 Plane = NDArray[np.uint8]
 
@@ -36,11 +39,14 @@ def library() -> Any:  # noqa: ANN401 - a module, or none
 
 
 def prepare() -> None:
-    """Load it while its files can still be read, where there is one."""
+    """Load all of it while its files can still be read, where there is one: it loads its own parts when it meets them."""
     try:
-        library()
+        av = library()
     except Held:
         return
+    for part in pkgutil.walk_packages(av.__path__, "av."):
+        if part.name not in _NOT_NEEDED:
+            importlib.import_module(part.name)
 
 
 @dataclass(frozen=True, eq=False)
