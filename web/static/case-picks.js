@@ -32,13 +32,13 @@ function tell() {
   row.querySelector(".pick-name").textContent = row.dataset.name.replace("{number}", here.number);
   form.action = `/cases/${caseId}/images/${here.id}/pick`;
   form.elements.version.value = String(here.pickVersion);
-  form.elements.reason.value = here.pickReason ?? form.dataset.usual;
+  form.elements.reason.value = here.pickReason ?? form.dataset.reason;
   for (const button of form.querySelectorAll("button[name=picked]")) button.setAttribute("aria-pressed", String(button.value === { true: "yes", false: "no" }[here.picked]));
 }
 
 async function decide(image, isPicked, why = null) {
   if (!image || !mayEdit) return;
-  const reason = isPicked ? null : why ?? (image === here ? form.elements.reason.value : form.dataset.usual);
+  const reason = isPicked ? null : why ?? (image === here ? form.elements.reason.value : form.dataset.reason);
   const body = () => ({ picked: isPicked, reason, version: image.pickVersion });
   mark(image, isPicked, reason);
   try {
