@@ -150,7 +150,9 @@ def _copied(wheel: Path) -> Path:
         libraries = wheel.with_name(f"{wheel.name}.libs")
         if libraries.is_dir():
             shutil.copytree(libraries, part / libraries.name, symlinks=True)
-        part.chmod(0o755)
+        for path in [part, *part.rglob("*")]:
+            if not path.is_symlink():
+                path.chmod(0o755)  # the wheel may have been installed for one account alone
         try:
             part.rename(home)
         except OSError:
