@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", "shift_jis", "euc_jp", "iso2022_jp")
 SHORTEST = 5
+LONG = 10  # digits: fewer occur by chance within the hexadecimal text of a digest and the fraction of a second
 
 
 def patterns(values: Iterable[str]) -> set[bytes]:
@@ -44,17 +45,26 @@ def _spellings(text: str) -> Iterator[bytes]:
 
 def hits(folder: Path, values: Iterable[str]) -> list[str]:
     """The files below `folder`, by relative path, that hold one of the values in some form."""
+    wanted = patterns(values)
+    short = {pattern for pattern in wanted if pattern.isdigit() and len(pattern) < LONG}
+    plain = sorted(wanted - short)
+    alone = [rb"(?<![0-9a-f.])(?:" + b"|".join(sorted(short)) + rb")(?![0-9a-f]{2})"] if short else []
+    found = _grep(folder, "-F", plain) | _grep(folder, "-P", alone)
+    return sorted(str(Path(os.fsdecode(line)).relative_to(folder)) for line in found)
+
+
+def _grep(folder: Path, kind: str, lines: list[bytes]) -> set[bytes]:
     listing = folder.parent / f".patterns-{os.getpid()}"
-    listing.write_bytes(b"\n".join(sorted(patterns(values))) + b"\n")
+    listing.write_bytes(b"".join(line + b"\n" for line in lines))
     try:
-        command = ["grep", "-r", "-l", "-a", "-F", "-f", str(listing), str(folder)]
+        command = ["grep", "-r", "-l", "-a", kind, "-f", str(listing), str(folder)]
         done = subprocess.run(
             command, env={"LC_ALL": "C", "PATH": os.environ["PATH"]}, capture_output=True, check=False
         )
     finally:
         listing.unlink()
     assert done.returncode in {0, 1, 2}, done.stderr
-    return sorted(str(Path(os.fsdecode(line)).relative_to(folder)) for line in done.stdout.splitlines())
+    return set(done.stdout.splitlines())
 
 
 def decodable(folder: Path, allowed: tuple[str, ...] = ()) -> list[str]:
