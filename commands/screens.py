@@ -150,8 +150,8 @@ def sign_in(
     if name:
         page.fill("input[name=name]", name)
         page.fill("input[name=password]", password)
-        page.click("form[action^='/sign-in'] button[type=submit]")
-        page.wait_for_load_state()
+        with page.expect_navigation():
+            page.click("form[action^='/sign-in'] button[type=submit]")
     yield page
     context.close()
 

@@ -98,8 +98,8 @@ def visit(
     if name:
         page.fill("input[name=name]", name)
         page.fill("input[name=password]", PASSWORD)
-        page.click("form[action^='/sign-in'] button[type=submit]")
-        page.wait_for_load_state()
+        with page.expect_navigation():
+            page.click("form[action^='/sign-in'] button[type=submit]")
     try:
         yield page
     finally:

@@ -51,8 +51,8 @@ def case(ward: tuple[Live, Hospital]) -> Case:
 def sign_in(page: Page, name: str) -> None:
     page.fill("input[name=name]", name)
     page.fill("input[name=password]", PASSWORD)
-    page.click("form[action^='/sign-in'] button[type=submit]")
-    page.wait_for_load_state()
+    with page.expect_navigation():
+        page.click("form[action^='/sign-in'] button[type=submit]")
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def test_what_is_done_while_the_network_is_cut_is_all_there(
         draw(page, 120, 60)
         page.locator("[data-quick='LIV-HCC']").click()
         expect(page.locator("#save-badge")).to_have_attribute("data-now", "offline", timeout=LATE)
-        assert page.evaluate(KEPT) != []
+        page.wait_for_function(f"() => {KEPT}.length > 0", timeout=LATE)
         context.set_offline(False)
         eventually(page, lambda: len(rois(case)) == 2 and diagnosis(case) == "LIV-HCC")
         expect(page.locator("#save-badge")).to_have_attribute("data-now", "saved", timeout=LATE)
@@ -173,7 +173,7 @@ def test_a_shut_tab_and_a_killed_browser_lose_nothing(
         page = opened(context, case)
         eventually(page, lambda: len(rois(case)) == 2 and diagnosis(case) == "LIV-HCC")
         expect(page.locator("#shapes .shape")).to_have_count(2, timeout=LATE)
-        assert page.evaluate(KEPT) == []
+        page.wait_for_function(f"() => {KEPT}.length === 0", timeout=LATE)
     with reading(case.node.engine) as session:
         moved = session.get_one(Roi, known.id)
         assert session.exec(select(Roi.id).where(Roi.id == known.id)).one() and moved.y == known.y + 10
@@ -210,14 +210,14 @@ def test_what_is_kept_is_gone_for_the_next_person_and_at_sign_out(
         context.clear_cookies()
         stroke(page)
         page.wait_for_url("**/sign-in?next=*", timeout=LATE)
-        assert page.evaluate(KEPT) != []
+        page.wait_for_function(f"() => {KEPT}.length > 0", timeout=LATE)
         sign_in(page, "sato")
         page.wait_for_url(f"**/cases/{case.id}**", timeout=LATE)
-        assert page.evaluate(KEPT) == []
+        page.wait_for_function(f"() => {KEPT}.length === 0", timeout=LATE)
         page.evaluate("localStorage.setItem('sonobank-drafts:x', '{}')")
-        page.locator("form[action='/sign-out'] button").click()
-        page.wait_for_load_state()
-        assert page.evaluate(KEPT) == []
+        with page.expect_navigation():  # what is evaluated while a page goes may never be answered
+            page.locator("form[action='/sign-out'] button").click()
+        page.wait_for_function(f"() => {KEPT}.length === 0", timeout=LATE)
     assert rois(case) == []
 
 

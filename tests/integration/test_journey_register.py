@@ -183,7 +183,7 @@ def test_an_edit_survives_a_server_that_is_away_and_a_sign_in(site: Live, pacs: 
         assert "LIV-HCC" in kept and str(case.id) in kept
         away.clear()
         expect(page.locator("#save-badge")).to_contain_text("保存済み", timeout=10_000)
-        assert page.evaluate(KEPT) == []
+        page.wait_for_function(f"() => {KEPT}.length === 0")
 
         page.context.clear_cookies()
         page.locator("[data-quick='LIV-MET']").click()
@@ -194,7 +194,7 @@ def test_an_edit_survives_a_server_that_is_away_and_a_sign_in(site: Live, pacs: 
         page.click("form[action^='/sign-in'] button[type=submit]")
         page.wait_for_url(f"**/cases/{case.id}**")
         expect(page.locator("#i-diagnosis")).to_have_value("転移性肝腫瘍（転移性肝癌）", timeout=10_000)
-        assert page.evaluate(KEPT) == []
+        page.wait_for_function(f"() => {KEPT}.length === 0")
 
 
 def test_two_people_at_one_form_choose_a_side_for_each_field(site: Live, pacs: BadPacs, browser: Browser) -> None:
