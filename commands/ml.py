@@ -182,6 +182,10 @@ def evaluate_(
             from ml.judge.detect_run import evaluate as evaluate_boxes
 
             result = evaluate_boxes(given_path(run), given_path(data), split, other_source)
+        elif task == "echo":
+            from ml.judge.echo import evaluate as evaluate_hearts
+
+            result = evaluate_hearts(given_path(run), given_path(data), split, other_source)
         else:
             raise Refused(f"A run of the task {task} cannot be judged here.")
         if report:
@@ -198,4 +202,4 @@ def task_of(run: Path) -> str:
     return str(read(run).get("task"))
 
 
-from commands import ml_detect  # noqa: E402, F401 -- its verbs hang on the ones above
+from commands import ml_detect, ml_echo  # noqa: E402, F401 -- their verbs hang on the ones above
