@@ -12,8 +12,8 @@ from ml.outlines import Outline, outline_of
 
 ANNOTATIONS = "annotations.json"
 ALONE = "each_image_alone"  # in "info": every image is a unit of its own
-FACTS = ("site", "vendor", "basis", "calipers", "frame", "sop_instance_uid", "mm_per_px", "video")
-FACTS += ("view", "phase", "ef_percent", "frame_ms")  # of clips of the heart; phase is ED or ES
+OF_HEARTS = ("view", "phase", "ef_percent", "frame_ms")  # of clips; phase is ED or ES
+FACTS = ("site", "vendor", "basis", "calipers", "frame", "sop_instance_uid", "mm_per_px", "video", *OF_HEARTS)
 _BIGGEST_JSON = 1 << 30
 _LARGEST = 1e9
 _OVER_EDGE_PX = 1.0  # boxes rounded outward by the tool that drew them

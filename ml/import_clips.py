@@ -3,7 +3,7 @@
 import csv
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +25,8 @@ _MOST_LINES: Final = 5_000_000
 class Source:
     """One clip as its set gives it: frames (rows, columns) grey, and the outlines that were traced, by place from 0.
 
-    `keep_all` is False where only the traced frames are wanted: training looks at no other. `patient` is "" if not told."""
+    `keep_all` is False where only the traced frames are wanted: training looks at no other. `patient` is "" if not told.
+    `phases` says which places are ED and ES; where it is empty the largest traced ventricle is ED and the smallest ES."""
 
     name: str
     frames: Sequence[Grey]
@@ -34,16 +35,17 @@ class Source:
     keep_all: bool
     facts: Mapping[str, str]
     patient: str = ""
+    phases: Mapping[int, str] = field(default_factory=dict)
 
 
 def rows_of_clip(clip: Source, place: Path) -> list[Row]:
-    """The rows of one clip, its frames written into `place` as PNG. Largest traced ventricle: ED, smallest: ES.
+    """The rows of one clip, its frames written into `place` as PNG.
 
     Videos and groups are named by digests: names of the source may say who the patient is. Raises BadFolder."""
     if any(not 0 <= number < len(clip.frames) for number in clip.outlines):
         raise BadFolder(f"{clip.name}: a frame was traced that the clip does not have.")
     video = anonymous(clip.name)
-    phases = _phases(clip.outlines)
+    phases = clip.phases or _phases(clip.outlines)
     numbers = range(len(clip.frames)) if clip.keep_all else sorted(clip.outlines)
     rows = []
     for number in numbers:

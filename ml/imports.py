@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ml import import_echonet
+from ml import import_camus, import_echonet
 from ml.annotations import ALONE, ANNOTATIONS
 from ml.data import BadFolder, Item, content_hash, load
 from ml.digests import Shown, shown
@@ -74,6 +74,8 @@ def _rows(source: Path, place: Path) -> list[Row]:
     """Clips of hearts are taken apart into frames, which lie in `place` meanwhile."""
     if import_echonet.fits(source):
         return import_echonet.rows_of(source, place)
+    if import_camus.fits(source):
+        return import_camus.rows_of(source, place)
     return rows_of(source)
 
 

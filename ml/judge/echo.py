@@ -19,8 +19,8 @@ from ml.ventricle import dice, filled
 
 NOT_SAID: Final = "not measurable"
 _NAN: Final = float("nan")
-FIGURES: Final = ("measured", "ed_error_frames", "es_error_frames", "ed_error_ms", "es_error_ms")
-FIGURES += ("ef_mae", "ef_bias", "ef_rmse", "ef_sd", "ef_class_accuracy")
+ENDS: Final = ("ed_error_frames", "es_error_frames", "ed_error_ms", "es_error_ms")
+FIGURES: Final = ("measured", *ENDS, "ef_mae", "ef_bias", "ef_rmse", "ef_sd", "ef_class_accuracy")
 
 
 @dataclass(frozen=True)

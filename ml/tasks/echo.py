@@ -131,8 +131,8 @@ def _epoch(state: State, recipe: Recipe, seed: int, learn: Frames, tune: Frames,
     line = {"epoch": state.epoch, "of": recipe.epochs, "seconds": round(time.monotonic() - began, 2)}
     kept = {"net": state.net.state_dict(), "average": state.average.state_dict(), "epoch": state.epoch}
     kept |= {"optimiser": state.optimiser.state_dict(), "step": state.step}
-    run.keep(lambda path: torch.save(kept, path))
     run.log({**line, "loss": round(float(np.mean(losses)), 5), "tune": found})
+    run.keep(lambda path: torch.save(kept, path))
 
 
 def _step(
