@@ -3,7 +3,7 @@
 NumPy, OpenCV and ONNX Runtime, no training code. The view is apical: the apex lies at the probe's side, which is up."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -95,7 +95,7 @@ def plane(contour: Floats | None, mm_per_px: float) -> Plane | None:
         return None
 
 
-def _axis(ring: NDArray[np.generic]) -> Floats:
+def _axis(ring: NDArray[Any]) -> Floats:
     """The direction (x, y) of the principal axis, pointing down: from apex to base."""
     held = cv2.moments(ring)
     turn = 0.5 * np.arctan2(2 * held["mu11"], held["mu20"] - held["mu02"])

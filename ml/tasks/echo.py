@@ -30,7 +30,7 @@ from ml.ventricle import OUTPUT, dice
 
 MEAN: Final = 0.2
 STD: Final = 0.2
-THRESHOLDS: Final = (0.3, 0.4, 0.5, 0.6, 0.7)
+THRESHOLDS: Final = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 LOOKED_AT: Final = 64
 
 
