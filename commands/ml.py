@@ -151,7 +151,8 @@ def table(per: dict[str, Any]) -> str:
         for name, figure in found["metrics"].items():
             if figure["value"] is None:
                 continue
-            between = "" if figure["low"] is None else f" ({figure['low']:.3f}-{figure['high']:.3f})"
+            low, high = figure["low"], figure["high"]
+            between = "" if low is None else f" ({low:.3f}{' to ' if low < 0 else '-'}{high:.3f})"
             lines.append(f"  {name:<18}{figure['value']:.3f}{between}")
     return "\n".join(lines)
 

@@ -54,7 +54,7 @@ def ef(
         heart = Heart.open(given_path(run))
         for clip in clips_of(load(given_path(data), (split,)).items):
             said = heart.clip(clip).measured
-            told = {"video": clip.video, "ef_percent": said.fraction_percent, "ef_class": said.ef_class}
+            told: dict[str, Any] = {"video": clip.video, "ef_percent": said.fraction_percent, "ef_class": said.ef_class}
             told |= {"reason": said.reason, "beats": [asdict(beat) for beat in said.beats]}
             figure = said.reason if said.fraction_percent is None else f"{said.fraction_percent:.1f} %  {said.ef_class}"
             print(json.dumps(told) if as_json else f"{clip.video}  {figure}")

@@ -95,7 +95,7 @@ def _clip(rng: np.random.Generator, beats: Beats, view: str) -> HeartClip:
     """The frames under one tilt, size, place and gain."""
     seen = HeartView(rng, view, SIDE, SIDE)
     zoom, gain = rng.uniform(0.9, 1.12), rng.uniform(0.75, 1.15)
-    turn = cv2.getRotationMatrix2D((SIDE / 2, SIDE * 0.4), rng.uniform(-15, 15), zoom)
+    turn = np.asarray(cv2.getRotationMatrix2D((SIDE / 2, SIDE * 0.4), rng.uniform(-15, 15), zoom), np.float64)
     turn[:, 2] += rng.uniform(-0.06, 0.06, 2) * SIDE
     frames, outlines, volumes = [], [], []
     for number in range(beats.frames):

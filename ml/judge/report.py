@@ -146,7 +146,8 @@ def _group(value: str, found: Mapping[str, Any]) -> list[tuple[str, str, str, st
 
 
 def _told(figure: Mapping[str, Any]) -> tuple[str, str]:
-    between = "-" if figure["low"] is None else f"{figure['low']:.3f}-{figure['high']:.3f}"
+    low, high = figure["low"], figure["high"]
+    between = "-" if low is None else f"{low:.3f}{' to ' if low < 0 else '-'}{high:.3f}"
     return f"{figure['value']:.3f}", between
 
 
