@@ -151,7 +151,8 @@ def table(per: dict[str, Any]) -> str:
         for name, figure in found["metrics"].items():
             if figure["value"] is None:
                 continue
-            between = "" if figure["low"] is None else f" ({figure['low']:.3f}-{figure['high']:.3f})"
+            low, high = figure["low"], figure["high"]
+            between = "" if low is None else f" ({low:.3f}{' to ' if low < 0 else '-'}{high:.3f})"
             lines.append(f"  {name:<18}{figure['value']:.3f}{between}")
     return "\n".join(lines)
 
@@ -182,6 +183,10 @@ def evaluate_(
             from ml.judge.detect_run import evaluate as evaluate_boxes
 
             result = evaluate_boxes(given_path(run), given_path(data), split, other_source)
+        elif task == "echo":
+            from ml.judge.echo import evaluate as evaluate_hearts
+
+            result = evaluate_hearts(given_path(run), given_path(data), split, other_source)
         else:
             raise Refused(f"A run of the task {task} cannot be judged here.")
         if report:
@@ -198,4 +203,4 @@ def task_of(run: Path) -> str:
     return str(read(run).get("task"))
 
 
-from commands import ml_detect  # noqa: E402, F401 -- its verbs hang on the ones above
+from commands import ml_detect, ml_echo  # noqa: E402, F401 -- their verbs hang on the ones above

@@ -145,16 +145,21 @@ def folds_detect(
 @app.command("phantoms")
 def phantoms(
     out: Annotated[str, typer.Option(help="the data folder to make")],
-    domain: Annotated[str, typer.Option(help="liver or breast")] = "liver",
-    count: Annotated[int, typer.Option(help="pictures, four a patient")] = 240,
+    domain: Annotated[str, typer.Option(help="liver, breast or heart")] = "liver",
+    count: Annotated[
+        int | None, typer.Option(help="pictures, four a patient (240); of the heart clips, two a patient (60)")
+    ] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Make a data folder of generated pictures with cysts, tumours and normal organs, to try training with."""
-    from ml.phantom_folder import make
+    """Make a data folder of generated pictures with cysts, tumours and normal organs, or of beating hearts, to try training."""
+    from ml import phantom_folder, phantom_heart_folder
 
     with refusals():
-        folder = make(given_path(out), domain, count, seed)
+        if domain == "heart":
+            folder = phantom_heart_folder.make(given_path(out), 60 if count is None else count, seed)
+        else:
+            folder = phantom_folder.make(given_path(out), domain, 240 if count is None else count, seed)
     counts = {split: len(folder.of(split)) for split in ("train", "tune", "test")}
     told = {"name": folder.name, "hash": folder.hash, "images": counts}
     print(json.dumps(told) if as_json else f"{len(folder.items)} pictures: {counts}; hash {folder.hash}")

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ml.manifest import SPLITS
+from ml.outlines import Outline, outline_of
 
 ANNOTATIONS = "annotations.json"
 ALONE = "each_image_alone"  # in "info": every image is a unit of its own
-FACTS = ("site", "vendor", "basis", "calipers", "frame", "sop_instance_uid", "mm_per_px", "video")
+OF_HEARTS = ("view", "phase", "ef_percent", "frame_ms")  # of clips; phase is ED or ES
+FACTS = ("site", "vendor", "basis", "calipers", "frame", "sop_instance_uid", "mm_per_px", "video", *OF_HEARTS)
 _BIGGEST_JSON = 1 << 30
 _LARGEST = 1e9
 _OVER_EDGE_PX = 1.0  # boxes rounded outward by the tool that drew them
@@ -23,7 +25,9 @@ class BadFolder(ValueError):
 
 @dataclass(frozen=True)
 class Box:
-    """One object: left, top, width and height in pixels of the stored image, its category and its lesion (or "")."""
+    """One object: left, top, width and height in pixels of the stored image, its category and its lesion (or "").
+
+    `outline` is its polygon as x and y in turn, () where none is told."""
 
     x: float
     y: float
@@ -31,6 +35,7 @@ class Box:
     height: float
     category: str
     lesion: str = ""
+    outline: Outline = ()
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401
@@ -158,7 +163,11 @@ def _box(entry: Mapping[str, Any], at: str, size: tuple[int, int], category: str
     right, bottom = min(float(size[0]), x + width), min(float(size[1]), y + height)
     if width <= 0 or height <= 0 or over or right <= left or bottom <= top:
         raise BadFolder(f"{at}: its box is empty or leaves its image.")
-    return Box(left, top, right - left, bottom - top, category, _word(entry, ("lesion_id",), at))
+    try:
+        outline = outline_of(entry.get("segmentation"))
+    except ValueError as error:
+        raise BadFolder(f"{at}: its segmentation is neither polygons nor run lengths.") from error
+    return Box(left, top, right - left, bottom - top, category, _word(entry, ("lesion_id",), at), outline)
 
 
 def _is_number(value: object) -> bool:

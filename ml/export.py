@@ -1,4 +1,4 @@
-"""A trained classifier as a model folder: ONNX (opset 17) that agrees with PyTorch, and the model.json that proves it."""
+"""A trained network as a model folder: ONNX (opset 17) that agrees with PyTorch, and the model.json that proves it."""
 
 import warnings
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ class NotTheSame(ValueError):
     """The exported network does not say what the trained one says."""
 
 
-def to_onnx(net: nn.Module, path: Path, side: int) -> float:
-    """Write the network with a free batch; returns how far ONNX Runtime and PyTorch differ at most.
+def to_onnx(net: nn.Module, path: Path, side: int, output: str = "logits") -> float:
+    """Write the network with a free batch and its one output's name; returns how far ONNX Runtime and PyTorch differ at most.
 
     Raises NotTheSame beyond 1e-3."""
     net = net.eval().to(memory_format=torch.contiguous_format)
@@ -33,7 +33,7 @@ def to_onnx(net: nn.Module, path: Path, side: int) -> float:
         warnings.simplefilter("ignore")  # the exporter that needs no further package is called old
         torch.onnx.export(
             net, (example,), str(part), opset_version=OPSET, dynamo=False,
-            input_names=["images"], output_names=["logits"], dynamic_axes={"images": {0: "n"}, "logits": {0: "n"}},
+            input_names=["images"], output_names=[output], dynamic_axes={"images": {0: "n"}, output: {0: "n"}},
         )  # fmt: skip
         said = net(example).numpy()
     options = onnxruntime.SessionOptions()

@@ -13,6 +13,7 @@ from ml.annotations import FACTS
 from ml.data import BadFolder, inside, load, splits_of
 from ml.digests import BROKEN
 from ml.manifest import SPLITS
+from ml.outlines import Outline
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp")
 _SPLIT_WORDS = {
@@ -37,12 +38,13 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Object:
-    """One object on an image: its box as x, y, width, height in pixels, its category, lesion, and its mask's file."""
+    """One object on an image: its box as x, y, width, height in pixels, its category, lesion, its mask's file, or its outline."""
 
     box: tuple[float, float, float, float]
     category: str
     lesion: str = ""
     mask: Path | None = None
+    outline: Outline = ()
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def _from_coco(source: Path) -> list[Row]:
             item.patient,
             "" if item.group.startswith("image-") else item.group,
             item.split,
-            tuple(Object((b.x, b.y, b.width, b.height), b.category, b.lesion) for b in item.boxes),
+            tuple(Object((b.x, b.y, b.width, b.height), b.category, b.lesion, None, b.outline) for b in item.boxes),
             item.facts,
         )
         for item in found.items
@@ -125,7 +127,7 @@ def _row(source: Path, cells: Mapping[str, str], column: Mapping[str, str], at: 
     else:
         objects = [Object(box, category, mask=mask) for mask in masks if (box := tight_box(mask_of(mask)))]
     facts = {key: cells[key].strip() for key in FACTS if cells.get(key, "").strip()}
-    split, path = _split(told["split"], at), _file(source, told["image"], at)
+    split, path = split_of(told["split"], at), _file(source, told["image"], at)
     return Row(path, told["image"], told["label"], told["patient"], told["group"], split, tuple(objects), facts)
 
 
@@ -142,7 +144,7 @@ def _from_classes(source: Path) -> Iterator[Row]:
         yield Row(_file(source, "/".join(parts), "a picture"), "/".join(parts), rest[0], split=split)
 
 
-def _split(word: str, at: str) -> str:
+def split_of(word: str, at: str) -> str:
     split = _SPLIT_WORDS.get(word.lower(), word.lower())
     if split and split not in SPLITS:
         raise BadFolder(f"{at}: its split is not train, tune or test.")

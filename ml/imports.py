@@ -12,12 +12,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ml import import_camus, import_echonet
 from ml.annotations import ALONE, ANNOTATIONS
 from ml.data import BadFolder, Item, content_hash, load
 from ml.digests import Shown, shown
 from ml.folds import bound, holdout, joined
 from ml.import_sources import Object, Row, mask_of, rows_of, run_lengths
 from ml.manifest import MANIFEST, digest_of
+from ml.outlines import area_of
 
 TUNE_PART = 0.1
 
@@ -60,21 +62,33 @@ def import_folder(source: Path, out: Path, name: str, choices: Choices) -> Impor
     """Make the data folder `out` of an outside set; nothing is there unless all of it is. Raises BadFolder."""
     if out.exists():
         raise BadFolder("The folder to import into exists already: choose another --out.")
-    found = [_decode(row) for row in rows_of(source)]
-    if not found:
-        raise BadFolder("There is no image to import.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as place:
+        found = [_decode(row) for row in _rows(source, Path(place))]
+        if not found:
+            raise BadFolder("There is no image to import.")
+        return _import(found, Path(place) / "folder", out, name, choices)
+
+
+def _rows(source: Path, place: Path) -> list[Row]:
+    """Clips of hearts are taken apart into frames, which lie in `place` meanwhile."""
+    if import_echonet.fits(source):
+        return import_echonet.rows_of(source, place)
+    if import_camus.fits(source):
+        return import_camus.rows_of(source, place)
+    return rows_of(source)
+
+
+def _import(found: list[_Read], folder: Path, out: Path, name: str, choices: Choices) -> Imported:
     _refuse_unknown(found, choices)
     found, conflicts, dropped = _without_conflicts(found, choices.drop_conflicts)
     duplicates = [[one.row.name for one in same] for same in _by(found, "digest").values() if len(same) > 1]
     found = _grouped(found)
     _refuse_crossings(found)
     found, drawn = _with_tune(found, choices.seed)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as place:
-        folder = Path(place) / "folder"
-        _write(folder, name, found, choices)
-        made = load(folder, ("train", "tune", "test"))
-        folder.rename(out)
+    _write(folder, name, found, choices)
+    made = load(folder, ("train", "tune", "test"))
+    folder.rename(out)
     counts = {s: dict(sorted(Counter(i.label or "-" for i in made.of(s)).items())) for s in ("train", "tune", "test")}
     sizes = (len(made.items), len({item.unit for item in made.items}), {s: c for s, c in counts.items() if c})
     boxes = sum(len(item.boxes) for item in made.items)
@@ -219,6 +233,8 @@ def _annotation_entry(number: int, image: int, category: int, item: Object, one:
         if mask.shape != (one.shown.height, one.shown.width):
             raise BadFolder(f"{one.row.name}: a mask has another size than its image.")
         entry |= {"area": int(mask.sum()), "segmentation": run_lengths(mask)}
+    elif item.outline:
+        entry |= {"area": area_of(item.outline), "segmentation": [list(item.outline)]}
     return entry | ({"lesion_id": item.lesion} if item.lesion else {})
 
 

@@ -88,7 +88,7 @@ def make(out: Path, domain: str, count: int, seed: int) -> Folder:
 def _pictures(domain: str, count: int, seed: int) -> Iterator[tuple[NDArray[np.uint8], Box | None, dict[str, Any]]]:
     """Grey picture (h, w), box, and what annotations.json says of it."""
     patients = -(-count // PER_PATIENT)
-    known, splits = codes(domain), _splits(patients, seed)
+    known, splits = codes(domain), splits_of(patients, seed)
     none = {"liver": "LIV-NONE", "breast": "BR-NONE"}[domain]
     left = count
     for patient in range(patients):
@@ -109,7 +109,7 @@ def _pictures(domain: str, count: int, seed: int) -> Iterator[tuple[NDArray[np.u
         left -= len(chosen)
 
 
-def _splits(patients: int, seed: int) -> list[str]:
+def splits_of(patients: int, seed: int) -> list[str]:
     """train, tune or test of each patient, drawn."""
     order = np.random.default_rng([seed, 7]).permutation(patients)
     splits, start = ["train"] * patients, 0

@@ -213,11 +213,11 @@ def _cine(rng: np.random.Generator, exam: Exam, beats: Beats, view: str, number:
     volumes = tuple(heart.volume_ml for heart in hearts)
     boxes = (None,) * beats.frames
     scale = seen.converter.mm_per_px
-    truth = HeartTruth(CODE, boxes, scale, view, volumes, contours, _ends(beats, volumes), beats.r_waves_ms)
+    truth = HeartTruth(CODE, boxes, scale, view, volumes, contours, ends_of(beats, volumes), beats.r_waves_ms)
     return PhantomInstance(ds, truth, texts, False)
 
 
-def _ends(beats: Beats, volumes: Sequence[float]) -> tuple[tuple[int, int], ...]:
+def ends_of(beats: Beats, volumes: Sequence[float]) -> tuple[tuple[int, int], ...]:
     """(frame of end diastole, frame of end systole) of each beat that is whole as far as end systole."""
     found = []
     for wave in beats.r_waves_ms:

@@ -85,6 +85,16 @@ def recall_by_false(points: dict[str, Sequence[float | None]]) -> str:
     return _drawn(figure)
 
 
+def ejection(pairs: Sequence[tuple[float, float]]) -> str:
+    """pairs: EF in percent as it is told, and as the model says; on the line both are the same."""
+    figure = Figure(figsize=(3.6, 3.6))
+    axes = figure.add_subplot()
+    axes.plot([0, 100], [0, 100], color=_LIGHT, linewidth=1, linestyle="--")
+    axes.scatter([told for told, _ in pairs], [said for _, said in pairs], s=14, color=_INK)
+    axes.set(title="Ejection fraction", xlabel="told, %", ylabel="said, %", xlim=(0, 100), ylim=(0, 100))
+    return _drawn(figure)
+
+
 def table_of(rows: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
     """The confusion matrix; rows are the truth."""
     figure = Figure(figsize=(3.6, 3.6))

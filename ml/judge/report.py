@@ -37,10 +37,14 @@ def write(out: Path, result: Mapping[str, Any]) -> None:
 
 def plots(result: Mapping[str, Any]) -> list[str]:
     """SVG elements of a result; none for results without curves."""
-    if "curves" not in result and "pr" not in result:
+    if not {"curves", "pr", "ef"} & result.keys():
         return []
     from ml.judge import plots as draw  # Matplotlib is slow to load
 
+    if "ef" in result:
+        pairs = [(one["told"], one["said"]) for one in result["ef"] if None not in (one["told"], one["said"])]
+        table = result["confusion"]
+        return [draw.ejection(pairs), draw.table_of(table["rows_are_truth"], table["classes"])]
     if "pr" in result:
         found, points = result["metrics"], result["pr"]
         here = (found["recall"]["value"], found["precision"]["value"])
@@ -124,14 +128,26 @@ def _rows(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 def _group(value: str, found: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:
     kept = {
         key: found["metrics"][key]
-        for key in ("accuracy", "sensitivity", "specificity", "auc", "f1", "precision", "recall", "false_per_normal")
+        for key in (
+            "accuracy",
+            "sensitivity",
+            "specificity",
+            "auc",
+            "f1",
+            "precision",
+            "recall",
+            "false_per_normal",
+            "ef_mae",
+            "ef_bias",
+        )
         if key in found["metrics"]
     }
     return [(value, str(found["n"]), *row) for row in _rows(kept)]
 
 
 def _told(figure: Mapping[str, Any]) -> tuple[str, str]:
-    between = "-" if figure["low"] is None else f"{figure['low']:.3f}-{figure['high']:.3f}"
+    low, high = figure["low"], figure["high"]
+    between = "-" if low is None else f"{low:.3f}{' to ' if low < 0 else '-'}{high:.3f}"
     return f"{figure['value']:.3f}", between
 
 

@@ -141,7 +141,7 @@ def _model(folder: Folder, classes: ClassMap, recipe: Recipe, chosen: Chosen, by
     }
     told = {"name": classes.name, "of": classes.of, "left_out": list(classes.left_out)}
     return {
-        "name": _plain(f"{folder.name}-classify"),
+        "name": plain(f"{folder.name}-classify"),
         "version": 1,
         "task": "classify",
         "classes": list(classes.classes),
@@ -160,7 +160,7 @@ def _model(folder: Folder, classes: ClassMap, recipe: Recipe, chosen: Chosen, by
     }
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     kept = "".join(sign if sign.isascii() and (sign.isalnum() or sign in "._-") else "-" for sign in name)
     return kept.lstrip("._-")[:100] or "model"
 
