@@ -23,7 +23,7 @@ _V = Verb
 _HOME: Final = Entry("home", "/", "house")
 _AI: Final = (
     Entry("live", "/live", "activity", (_V.INFER,)),
-    Entry("models", "/models", "layers", (_V.INFER, _V.OFFER_MODEL, _V.DECIDE_MODEL)),
+    Entry("models", "/models", "crosshair", (_V.INFER, _V.OFFER_MODEL, _V.DECIDE_MODEL)),
 )
 _DESK: Final = (
     Entry("people", "/people", "users", (_V.PEOPLE,)),

@@ -4,6 +4,7 @@ import { data, figure, t } from "./viewer-words.js";
 
 const USUAL_MS = 40;
 const SOON = 3;
+const TOLD_MS = 60; // while it plays: number and scrubber are for the eye, and each change lays out the page anew
 
 export class Cine {
   frame = 1;
@@ -13,6 +14,7 @@ export class Cine {
   #start = 0;
   #from = 1;
   #drawn = [];
+  #toldAt = 0;
 
   /** `shown(image, frame)` hears of each frame that is on the canvas, `failed(error)` of one that cannot be read, `playing(isPlaying)` of play and stop. */
   constructor(root, frames, stage, { shown, failed, playing }) {
@@ -110,7 +112,10 @@ export class Cine {
         this.frame = frame;
         this.#draw(image, frame, bitmap);
         this.#drawn = [...this.#drawn.filter((at) => at > now - 1000), now];
-        this.#tell();
+        if (now - this.#toldAt > TOLD_MS) {
+          this.#toldAt = now;
+          this.#tell();
+        }
         if (frame % 4 === 0) this.frames.ahead(image, frame, 1);
       } else if (!this.#isWaiting) {
         this.#isWaiting = true;
