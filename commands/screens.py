@@ -71,12 +71,15 @@ SHOTS: Final = (
     Shot("account", "site", "curator", "/account"),
     Shot("audit", "site", "auditor", "/audit"),
     Shot("health", "site", "it", "/health"),
+    Shot("live", "site", "curator", "/live"),
+    Shot("models", "site", "curator", "/models"),
     Shot("central-home", "central", "lead", "/"),
     Shot("central-cases", "central", "lead", "/cases"),
     Shot("central-case", "central", "lead", "/cases/{bank}"),
     Shot("datasets", "central", "lead", "/datasets"),
     Shot("dataset", "central", "developer", "/datasets/liver"),
     Shot("dataset-new", "central", "lead", "/datasets/new"),
+    Shot("training", "central", "lead", "/training"),
     Shot("api", "central", "developer", "/api/docs"),
 )
 
