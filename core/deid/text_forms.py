@@ -31,9 +31,10 @@ _ERAS: Final = {"m": 1867, "t": 1911, "s": 1925, "h": 1988, "r": 2018,
                 "明": 1867, "大": 1911, "昭": 1925, "平": 1988, "令": 2018}  # fmt: skip
 _D: Final = r"[0-9oOlI|]"
 _PART: Final = r"\s*[-/.,・年月 ]\s*"
-_YMD: Final = re.compile(rf"(?<![\d.])((?:1[89]|2[0O]|[lI]9)\d\d){_PART}({_D}{{1,2}}){_PART}({_D}{{1,2}})(?![\d.])")
+_END: Final = r"(?:(?![\d.])|(?=[0-2]?\d\s?[:：]))"  # the time of day may follow without a space
+_YMD: Final = re.compile(rf"(?<![\d.])((?:1[89]|2[0O]|[lI]9)\d\d){_PART}({_D}{{1,2}}){_PART}({_D}{{1,2}}){_END}")
 _COMPACT: Final = re.compile(r"(?<!\d)((?:18|19|20)\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?!\d)")
-_DMY: Final = re.compile(rf"(?<![\d.])({_D}{{1,2}})\s*[-/.]\s*({_D}{{1,2}})\s*[-/.]\s*(\d{{4}}|\d{{2}})(?![\d.])")
+_DMY: Final = re.compile(rf"(?<![\d.])({_D}{{1,2}})\s*[-/.]\s*({_D}{{1,2}})\s*[-/.]\s*(\d{{4}}|\d{{2}}){_END}")
 _NAMED: Final = re.compile(r"(?<!\d)(\d{1,2})[-/. ]*([a-z]{3,9})[-/., ]*(\d{4}|\d{2})(?!\d)", re.IGNORECASE)
 _NAMED_FIRST: Final = re.compile(r"(?<![a-z])([a-z]{3,9})[-/. ]*(\d{1,2})[-/., ]+(\d{4}|\d{2})(?!\d)", re.IGNORECASE)
 _ERA: Final = re.compile(

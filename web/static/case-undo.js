@@ -6,7 +6,7 @@ import { data, t } from "./viewer-words.js";
 
 const buttons = [...document.querySelectorAll("[data-step-back]")];
 const place = document.getElementById("viewer-said");
-let isBusy = false;
+let steps = Promise.resolve(); // one after the other: a key that is pressed twice means two steps
 
 function allow(can) {
   for (const button of buttons) button.disabled = !data.mayCurate || !can[button.dataset.stepBack];
@@ -22,9 +22,13 @@ function tell(words) {
 }
 
 /** Take back ("undo") or do again ("redo") one step, after everything that is still on its way. */
-export async function step(which) {
-  if (!data.mayCurate || data.isReading || isBusy) return;
-  isBusy = true;
+export function step(which) {
+  steps = steps.then(() => take(which));
+  return steps;
+}
+
+async function take(which) {
+  if (!data.mayCurate || data.isReading) return;
   try {
     dispatchEvent(new Event("sonobank:flush"));
     await idle();
@@ -37,8 +41,6 @@ export async function step(which) {
     document.dispatchEvent(new CustomEvent("sonobank:saved", { detail: { at: told.at, path: which, body: told, isStep: true } }));
   } catch {
     tell(t("not_saved"));
-  } finally {
-    isBusy = false;
   }
 }
 
