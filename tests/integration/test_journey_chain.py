@@ -158,7 +158,7 @@ def pick_all(page: Page) -> None:
     """Every image by key: P takes it, J turns to the next."""
     total = STILLS + 1
     for number in range(1, total + 1):
-        expect(page.locator(f"#pick-{number}")).to_be_visible()
+        expect(page.locator(f"#pick-{number}[data-image]")).to_be_visible()  # the script has it
         page.keyboard.press("KeyP")
         expect(page.locator("#picks-count")).to_contain_text(f"採用 {number} / {total} 枚")
         page.keyboard.press("KeyJ")

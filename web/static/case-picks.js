@@ -29,6 +29,7 @@ if (shown) turn(shown.dataset.image);
 /** The form says what is decided on the image that is shown. */
 function tell() {
   row.id = `pick-${here.number}`;
+  row.dataset.image = here.id;
   row.querySelector(".pick-name").textContent = row.dataset.name.replace("{number}", here.number);
   form.action = `/cases/${caseId}/images/${here.id}/pick`;
   form.elements.version.value = String(here.pickVersion);
