@@ -153,8 +153,8 @@ def sign_in(
     if name:
         page.fill("input[name=name]", name)
         page.fill("input[name=password]", password)
-        with page.expect_navigation():
-            page.click("form[action^='/sign-in'] button[type=submit]")
+        page.click("form[action^='/sign-in'] button[type=submit]")
+        page.wait_for_url(lambda address: "/sign-in" not in address)
     yield page
     context.close()
 
