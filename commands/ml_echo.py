@@ -8,19 +8,20 @@ import typer
 
 from commands.main import given_path
 from commands.ml import app, needs_training, refusals, train
+from commands.ml_detect import Json, Out, Seed
 from core.errors import Refused
 
 
 @train.command("echo")
 def train_echo(
     data: Annotated[str, typer.Option(help="data folder of clips with traced frames")],
-    out: Annotated[str, typer.Option(help="run folder to make, or to go on with")],
-    seed: Annotated[int, typer.Option()] = 0,
+    out: Out,
+    seed: Seed = 0,
     epochs: Annotated[int | None, typer.Option(min=1, help="other than the recipe's")] = None,
     batch: Annotated[int | None, typer.Option(min=2, help="other than the recipe's")] = None,
     size: Annotated[int | None, typer.Option(help="side of the network's input in pixels, a multiple of 16")] = None,
     per_clip: Annotated[int | None, typer.Option(min=1, help="frames of each clip in an epoch")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="last line: one JSON object")] = False,
+    as_json: Json = False,
 ) -> None:
     """Train the border of the left ventricle; ED, ES, volumes and EF of a clip come out of it by rules."""
     needs_training()

@@ -1,6 +1,5 @@
-"""What the imports of heart clips share: a clip's frames as rows, tables read, outlines kept inside their picture."""
+"""What the imports of heart clips share: a clip's frames as rows, numbers read, outlines kept inside their picture."""
 
-import csv
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,6 @@ from ml.outlines import Outline, area_of, box_of
 
 Grey = NDArray[np.uint8]
 MOST_FRAMES: Final = 5000
-_MOST_LINES: Final = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -64,23 +62,6 @@ def rows_of_clip(clip: Source, place: Path) -> list[Row]:
 def anonymous(name: str) -> str:
     """The same word for the same name, which does not say it."""
     return hashlib.sha256(name.encode()).hexdigest()[:16]
-
-
-def table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The lines of a csv that has these columns. Raises BadFolder."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            reader = csv.DictReader(handle, strict=True)
-            if missing := set(columns) - set(reader.fieldnames or []):
-                raise BadFolder(f"{path.name} has no column {', '.join(sorted(missing))}.")
-            lines = []
-            for number, cells in enumerate(reader, 2):
-                if number > _MOST_LINES or None in cells or None in cells.values():
-                    raise BadFolder(f"Line {number} of {path.name} has too many or too few cells.")
-                lines.append({key: value.strip() for key, value in cells.items()})
-            return lines
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadFolder(f"{path.name} cannot be read.") from error
 
 
 def number_of(word: str, at: str) -> float:

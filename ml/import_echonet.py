@@ -13,8 +13,8 @@ import numpy as np
 from core.dicom.video import library
 from core.errors import Held
 from ml.data import BadFolder, inside
-from ml.import_clips import MOST_FRAMES, Grey, Source, number_of, rows_of_clip, table
-from ml.import_sources import Row, split_of
+from ml.import_clips import MOST_FRAMES, Grey, Source, number_of, rows_of_clip
+from ml.import_sources import Row, split_of, table
 from ml.outlines import Outline
 
 FILES: Final = "FileList.csv"
@@ -32,7 +32,7 @@ def rows_of(source: Path, place: Path) -> list[Row]:
     """Every frame of test, and the traced ones of train and tune, written into `place`. Raises BadFolder."""
     traced = tracings(source / TRACINGS)
     rows: list[Row] = []
-    listed = table(source / FILES, ("FileName", "EF", "FPS", "Split"))
+    listed = _lines(source / FILES, ("FileName", "EF", "FPS", "Split"))
     if len({stem(cells["FileName"]) for cells in listed}) != len(listed):
         raise BadFolder(f"{FILES} names a video twice.")
     for number, cells in enumerate(listed, 2):
@@ -53,7 +53,7 @@ def tracings(path: Path) -> dict[str, dict[int, Outline]]:
     """The outline of each traced frame (from 0) of each video: down one side of the chords and up the other."""
     lines: dict[str, dict[int, list[list[float]]]] = {}
     columns = ("X1", "Y1", "X2", "Y2", "Frame")
-    for number, cells in enumerate(table(path, ("FileName", *columns)), 2):
+    for number, cells in enumerate(_lines(path, ("FileName", *columns)), 2):
         *chord, frame = (number_of(cells[name], f"line {number} of {TRACINGS}") for name in columns)
         lines.setdefault(stem(cells["FileName"]), {}).setdefault(int(frame), []).append(chord)
     return {name: {frame: _outline(found) for frame, found in frames.items()} for name, frames in lines.items()}
@@ -75,6 +75,13 @@ def frames_of(path: Path, at: str) -> list[Grey]:
 def stem(name: str) -> str:
     """The tables name a video with and without its ending."""
     return name.removesuffix(".avi")
+
+
+def _lines(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    names, lines = table(path, path.name)
+    if missing := set(columns) - set(names):
+        raise BadFolder(f"{path.name} has no column {', '.join(sorted(missing))}.")
+    return lines
 
 
 def _decoded(container: Any, at: str) -> list[Grey]:  # noqa: ANN401 -- PyAV is an extra that may be absent

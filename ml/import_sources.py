@@ -98,24 +98,32 @@ def _from_coco(source: Path) -> list[Row]:
     ]
 
 
-def _from_table(source: Path, table: Path) -> Iterator[Row]:
+def _from_table(source: Path, path: Path) -> Iterator[Row]:
+    names, lines = table(path, "the csv")
+    column = {key: next((n for n in names if n.lower() in known), "") for key, known in COLUMNS.items()}
+    if not column["image"]:
+        raise BadFolder("The csv has no column named image.")
+    for number, cells in enumerate(lines, 2):
+        yield _row(source, cells, column, f"line {number} of the csv")
+
+
+def table(path: Path, called: str) -> tuple[list[str], list[dict[str, str]]]:
+    """The columns and the lines of a csv with a head, its cells without blanks round them. Raises BadFolder."""
     try:
-        with table.open(encoding="utf-8-sig", newline="") as handle:
+        with path.open(encoding="utf-8-sig", newline="") as handle:
             reader = csv.DictReader(handle, strict=True)
-            names = [name or "" for name in reader.fieldnames or []]
-            column = {key: next((n for n in names if n.lower() in known), "") for key, known in COLUMNS.items()}
-            if not column["image"]:
-                raise BadFolder("The csv has no column named image.")
+            names, lines = [name or "" for name in reader.fieldnames or []], []
             for number, cells in enumerate(reader, 2):
                 if number > _MOST_ROWS or None in cells or None in cells.values():
-                    raise BadFolder(f"Line {number} of the csv has too many or too few cells.")
-                yield _row(source, cells, column, f"line {number} of the csv")
+                    raise BadFolder(f"Line {number} of {called} has too many or too few cells.")
+                lines.append({key: value.strip() for key, value in cells.items()})
+            return names, lines
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadFolder("The csv cannot be read.") from error
+        raise BadFolder(f"{called[0].upper()}{called[1:]} cannot be read.") from error
 
 
 def _row(source: Path, cells: Mapping[str, str], column: Mapping[str, str], at: str) -> Row:
-    told = {key: cells[name].strip() if name else "" for key, name in column.items()}
+    told = {key: cells[name] if name else "" for key, name in column.items()}
     masks = [_file(source, part.strip(), at) for part in told["masks"].split(";") if part.strip()]
     boxes = [_corners(part, at) for part in told["boxes"].split(";") if part.strip()]
     if boxes and masks and len(boxes) != len(masks):

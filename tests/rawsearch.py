@@ -63,7 +63,10 @@ def _grep(folder: Path, kind: str, lines: list[bytes]) -> set[bytes]:
         )
     finally:
         listing.unlink()
-    assert done.returncode in {0, 1, 2}, done.stderr
+    for (
+        trouble
+    ) in done.stderr.splitlines():  # a server that runs takes files away meanwhile; nothing else may be left out
+        assert trouble.endswith((b"No such file or directory", b"No such device or address")), trouble
     return set(done.stdout.splitlines())
 
 

@@ -10,7 +10,7 @@ from sqlmodel import Session
 
 from core.clock import now_utc
 from core.curation.wall_motion import NOT_EVALUATED, SCORES, SEGMENTS, segments
-from core.models.curation import ImageMask, MaskState, Pick, Roi
+from core.models.curation import ImageMask, MaskState, Pick
 from core.models.people import User
 from core.models.sitecase import RETROSPECTIVE, CaseState, ImageState, SiteCase, SiteImage
 from core.permissions import Actor, Verb
@@ -110,7 +110,6 @@ class Choice:
     image: SiteImage
     pick: Pick | None
     mask_state: str | None
-    rois: int
 
     @property
     def is_picked(self) -> bool:
@@ -270,19 +269,11 @@ def missing_of(session: Session, case: SiteCase, there: queries.Shown | None = N
 
 
 def choices_of(there: queries.Shown) -> list[Choice]:
-    lesions = there.lesions
-    return [
-        Choice(image, there.picks.get(image.id), _state(there.masks.get(image.id)), _count(lesions, image.id))
-        for image in there.images
-    ]
+    return [Choice(image, there.picks.get(image.id), _state(there.masks.get(image.id))) for image in there.images]
 
 
 def _state(mask: ImageMask | None) -> str | None:
     return MaskState(mask.state).value if mask else None
-
-
-def _count(rois: Sequence[Roi], image_id: UUID) -> int:
-    return sum(roi.image_id == image_id for roi in rois)
 
 
 def roi_size(there: queries.Shown) -> tuple[float, float] | None:

@@ -152,7 +152,7 @@ def test_every_page_is_accessible_and_light(bank: Bank, browser: Browser, shot: 
         heavy = {"script", "stylesheet"}
         page.on("response", lambda r: r.request.resource_type in heavy and weights.update({r.url: r}))
         page.goto(shot.path.format(**bank.places))
-        page.wait_for_timeout(600)
+        page.wait_for_timeout(1200)
         assert violations(page) == []
         sizes = {url: len(gzip.compress(answer.body())) for url, answer in weights.items()}
     assert 0 < sum(sizes.values()) <= 250_000, sizes

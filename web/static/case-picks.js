@@ -37,14 +37,16 @@ function tell() {
   for (const button of form.querySelectorAll("button[name=picked]")) button.setAttribute("aria-pressed", String(button.value === { true: "yes", false: "no" }[here.picked]));
 }
 
-async function decide(image, isPicked, why = null) {
+async function decide(image, isPicked, given = null) {
   if (!image || !mayEdit) return;
-  const reason = isPicked ? null : why ?? (image === here ? form.elements.reason.value : form.dataset.reason);
+  const reason = isPicked ? null : given ?? (image === here ? form.elements.reason.value : form.dataset.reason);
   const body = () => ({ picked: isPicked, reason, version: image.pickVersion });
   mark(image, isPicked, reason);
   try {
-    const answer = await save("PUT", `/cases/${caseId}/images/${image.id}/pick`, body);
-    taken({ imageId: image.id, ...answer });
+    const { picked, reason: why, version } = await save("PUT", `/cases/${caseId}/images/${image.id}/pick`, body);
+    image.pickVersion = version; // what is shown stays: a newer decision may be on its way already
+    if (image === here) form.elements.version.value = String(version);
+    document.dispatchEvent(new CustomEvent("sonobank:picked", { detail: { imageId: image.id, picked, reason: why } }));
   } catch (refused) {
     if (refused?.status === undefined) throw refused;
     location.reload(); // somebody else decided first: show what they said
@@ -58,7 +60,7 @@ function mark(image, picked, pickReason) {
   if (count) count.textContent = count.dataset.words.replace("{picked}", data.images.filter((one) => one.picked).length).replace("{total}", data.images.length);
 }
 
-/** A decision as the server has it: one's own, of somebody else, or taken back. */
+/** A decision as the server has it: of somebody else, or taken back. */
 function taken({ imageId, picked, reason, version }) {
   const image = imageOf(imageId);
   if (!image) return;
