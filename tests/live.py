@@ -34,7 +34,7 @@ class Live:
     def up(self) -> None:
         """Answer at the address, from now or again."""
         config = uvicorn.Config(
-            self.served.app, port=self.port, lifespan="off", log_level="warning", server_header=False
+            self.served.app, port=self.port, lifespan="off", log_level="warning", log_config=None, server_header=False
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)

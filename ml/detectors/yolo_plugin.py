@@ -3,12 +3,14 @@
 Networks are built from their description and trained from nothing by our own loop: nothing is downloaded or sent."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 DESCRIBED = {"yolov8n": "yolov8n.yaml", "yolo11n": "yolo11n.yaml", "yolov5nu": "yolov5n.yaml"}
@@ -22,6 +24,17 @@ def switch_off(scratch: Path) -> None:
     os.environ |= {"YOLO_VERBOSE": "false", "WANDB_DISABLED": "true"}
 
 
+@contextmanager
+def others_untouched() -> Iterator[None]:
+    """The import of ultralytics puts functions of its own into Pillow (one that installs packages) and torch: not in ours."""
+    kept = [(place, name, getattr(place, name)) for place, name in ((Image, "open"), (torch, "save"))]
+    try:
+        yield
+    finally:
+        for place, name, function in kept:
+            setattr(place, name, function)
+
+
 class YoloDetector:
     """A network of ultralytics as a `Detector`."""
 
@@ -32,8 +45,9 @@ class YoloDetector:
 
     def __init__(self, recipe: str, classes: int, scratch: Path) -> None:
         switch_off(scratch)
-        from ultralytics import settings
-        from ultralytics.nn.tasks import DetectionModel
+        with others_untouched():
+            from ultralytics import settings
+            from ultralytics.nn.tasks import DetectionModel
 
         if settings.get("sync"):
             settings.update({"sync": False})  # type: ignore[no-untyped-call]

@@ -114,7 +114,8 @@ def server(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     store = open_store(f"file://{folder / 'store'}", "store")
     with Sandbox() as sandbox:
         node = Node(settings=settings, engine=engine, store=store, sandbox=sandbox)
-        service = uvicorn.Server(uvicorn.Config(application(node), port=port, log_level="critical", ws="none"))
+        config = uvicorn.Config(application(node), port=port, log_level="critical", log_config=None, ws="none")
+        service = uvicorn.Server(config)
         thread = threading.Thread(target=service.run)
         thread.start()
         while not service.started:

@@ -43,7 +43,7 @@ def test_a_node_speaks_tls_and_its_cookie_says_so(postgres: ScratchPostgres, pap
     files = {"tls_cert_file": papers[0], "tls_key_file": papers[1]}
     with serve(postgres, "central", port=port, **files) as served:
         check_certificate(served.settings)
-        config = uvicorn.Config(served.app, port=port, lifespan="off", log_level="error",
+        config = uvicorn.Config(served.app, port=port, lifespan="off", log_level="error", log_config=None,
                                 ssl_certfile=papers[0], ssl_keyfile=papers[1])  # fmt: skip
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, daemon=True)

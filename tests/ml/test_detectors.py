@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from ml.detectors import RECIPES, build
 from ml.detectors.assign import assign, detection_loss
@@ -133,3 +134,8 @@ def test_a_difference_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_recipe_lists_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=RECIPES[0]):
         build("yolo99", 1, tmp_path)
+
+
+def test_the_plug_in_changes_nothing_of_others(tmp_path: Path) -> None:
+    build("yolov8n", 1, tmp_path)
+    assert (Image.open.__module__, torch.save.__module__) == ("PIL.Image", "torch.serialization")
