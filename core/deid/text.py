@@ -17,7 +17,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from core.deid.text_line import Box, Text
-from core.deid.text_strokes import rows_of_strokes
+from core.deid.text_strokes import cut_lines, rows_of_strokes
 from core.dicom.display import Rgb, to_rgb
 from core.dicom.frames import decode_stored, sent_palette
 from core.dicom.pixel_format import PixelFormat
@@ -72,7 +72,9 @@ class TextReader:
         read = [text.box for text in texts if text.is_read]  # a box that says nothing may be tissue round a name
         again = [box for area in whole for part in rows_of_strokes(rgb, area, read) for box in self._find(rgb, part)]
         new = dict.fromkeys(box for box in again if not any(_meet(box, other) for other in read))
-        return texts + [text for text in self._read_boxes(rgb, list(new), frame) if _is_surely_read(text)]
+        texts += [text for text in self._read_boxes(rgb, list(new), frame) if _is_surely_read(text)]
+        stumps = dict.fromkeys(box for area in whole for box in cut_lines(rgb, area))
+        return texts + [Text(frame, box, "", 0.0) for box in stumps if not any(_meet(box, one.box) for one in texts)]
 
     def _read_boxes(self, rgb: Rgb, boxes: Sequence[Box], frame: int) -> list[Text]:
         boxes = [box for box in boxes if _size(box) <= _WHOLE * rgb.shape[0] * rgb.shape[1]]

@@ -72,7 +72,8 @@ def _cut(finding: Finding, rects: Sequence[Rect]) -> Finding:
         r.x - _EDGE < x1 and x0 < r.x + r.width + _EDGE and r.y - _EDGE < y1 and y0 < r.y + r.height + _EDGE
         for r in rects
     )
-    return replace(finding, kind=Kind.IDENTIFIER) if near and finding.kind == Kind.QUESTION else finding
+    doubtful = finding.kind is Kind.QUESTION or finding.what == "mark"
+    return replace(finding, kind=Kind.IDENTIFIER, what="cut") if near and doubtful else finding
 
 
 def _kept(fmt: PixelFormat, regions: Sequence[Region]) -> list[tuple[int, int, int, int]]:
