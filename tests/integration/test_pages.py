@@ -108,8 +108,8 @@ def browser(engine: Engine) -> Iterator[OpenClient]:
             for router in (health.router, people.router, bank.router):
                 app.include_router(router)
             install_pages(app)
-            app.add_api_route("/broken", broken)
-            app.add_api_route("/away", away)
+            app.add_api_route("/broken", broken, include_in_schema=False)
+            app.add_api_route("/away", away, include_in_schema=False)
             app.add_middleware(SecurityHeaders)
             headers = {**HTML, "accept-language": lang, "sec-fetch-site": "same-origin"}
             client = TestClient(

@@ -21,6 +21,10 @@ _GROUP_KEYS: Final = {
     "parcels": "docs.group.parcels",
     "bank": "docs.group.bank",
     "datasets": "docs.group.datasets",
+    "reads": "docs.group.reads",
+    "training": "docs.group.training",
+    "models": "docs.group.models",
+    "inference": "docs.group.inference",
     "dicomweb": "docs.group.dicomweb",
 }
 _ERROR_KEYS: Final = {
