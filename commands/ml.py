@@ -47,6 +47,9 @@ def import_(
         bool, typer.Option(help="images without patient and group are of different people")
     ] = False,
     drop_conflicts: Annotated[bool, typer.Option(help="leave out duplicates that bear two classes")] = False,
+    models_stay: Annotated[
+        bool, typer.Option(help="the set's licence does not let models that are trained on it be passed on")
+    ] = False,
     seed: Annotated[int, typer.Option(help="draws the tune part where the set has none")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="what came in as one JSON object")] = False,
 ) -> None:
@@ -54,7 +57,7 @@ def import_(
     from ml.imports import Choices, import_folder  # NumPy and Pillow: not for help
 
     with refusals():
-        choices = Choices(each_image_alone, drop_conflicts, seed)
+        choices = Choices(each_image_alone, drop_conflicts, seed, models_stay)
         made = import_folder(given_path(source), given_path(out), name, choices)
     if as_json:
         print(json.dumps(asdict(made), ensure_ascii=False))

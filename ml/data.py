@@ -53,6 +53,7 @@ class Folder:
     hash: str
     categories: tuple[str, ...]
     items: tuple[Item, ...]
+    models_stay: bool = False  # what is trained on it may not be passed on
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -79,7 +80,13 @@ def load(root: str | os.PathLike[str], splits: Sequence[str] = ("train", "tune")
     if not (isinstance(digest, str) and _SHA256.fullmatch(digest)):
         digest = content_hash((item.file_name, item.sha256) for item in items)
     name = name if isinstance(name, str) and name else place.resolve().name
-    return Folder(place, name, str(version if isinstance(version, int | str) else 1), digest, categories, items)
+    told = str(version if isinstance(version, int | str) else 1)
+    return Folder(place, name, told, digest, categories, items, models_stay(place))
+
+
+def models_stay(root: Path) -> bool:
+    """Whether models that are trained on this folder may not be passed on, as its manifest says. Raises BadFolder."""
+    return _manifest(root).get("models_stay", False) is not False
 
 
 def splits_of(root: str | os.PathLike[str]) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 Apical four- and two-chamber clips from end diastole to end systole of 500 patients, traced on every frame: 1 in a mask is
 the cavity of the left ventricle (Leclerc et al., IEEE Trans Med Imaging 38:2198 (2019)). Pixels may be taller than wide:
-pictures are brought to square ones. The set is not ours and comes under its own agreement."""
+pictures are brought to square ones. The set is not ours and comes under its own agreement:
+what is trained on it is not passed on."""
 
 import re
 from collections.abc import Iterator

@@ -2,7 +2,8 @@
 
 Apical four-chamber clips, 112 x 112, with EF, and 21 lines on the end-diastolic and end-systolic frame: the long axis,
 then 20 chords across it (Ouyang et al., Nature 580:252 (2020)). There is no scale, and no patient: every video counts as a
-patient of its own, which is what its authors say. The set is not ours and comes under its own agreement."""
+patient of its own, which is what its authors say. The set is not ours and comes under its own agreement:
+what is trained on it is not passed on."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

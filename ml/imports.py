@@ -14,7 +14,7 @@ from typing import Any
 
 from ml import import_camus, import_echonet
 from ml.annotations import ALONE, ANNOTATIONS
-from ml.data import BadFolder, Item, content_hash, load
+from ml.data import BadFolder, Item, content_hash, load, models_stay
 from ml.digests import Shown, shown
 from ml.folds import bound, holdout, joined
 from ml.import_sources import Object, Row, mask_of, rows_of, run_lengths
@@ -31,6 +31,7 @@ class Choices:
     each_image_alone: bool = False
     drop_conflicts: bool = False
     seed: int = 0
+    models_stay: bool = False  # its licence does not allow models that were trained on it to be passed on
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ def import_folder(source: Path, out: Path, name: str, choices: Choices) -> Impor
         raise BadFolder("The folder to import into exists already: choose another --out.")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as place:
+        if import_echonet.fits(source) or import_camus.fits(source) or models_stay(source):
+            choices = replace(choices, models_stay=True)
         found = [_decode(row) for row in _rows(source, Path(place))]
         if not found:
             raise BadFolder("There is no image to import.")
@@ -203,6 +206,7 @@ def _write(folder: Path, name: str, found: Sequence[_Read], choices: Choices) ->
     _save(folder / ANNOTATIONS, document)
     files[ANNOTATIONS] = digest_of(folder / ANNOTATIONS)[0]
     manifest = {"name": name, "version": 1, "hash": content_hash(files.items()), "files": files}
+    manifest |= {"models_stay": choices.models_stay}
     _save(folder / MANIFEST, manifest)
 
 

@@ -155,7 +155,7 @@ def _model(folder: Folder, classes: ClassMap, recipe: Recipe, chosen: Chosen, by
         "abstain_below": chosen.abstain_below,
         "tta": ["identity", "hflip"],
         "licence": "Apache-2.0",
-        "shippable": True,
+        "shippable": not folder.models_stay,
         "dataset": {"name": folder.name, "version": folder.version, "hash": folder.hash},
     }
 

@@ -96,7 +96,10 @@ def card(told: dict[str, Any], figures_of_tune: dict[str, Any]) -> str:
     lines += [f"- input: {told['input']['width']} x {told['input']['height']} px, {told['input']['resize']}"]
     lines += [f"- trained on: {data['name']}, version {data['version']}, hash {data['hash']} (train and tune)"]
     lines += [f"- threshold: {told['threshold']}, chosen on tune", f"- licence: {told['licence']}"]
-    lines += ["- may be shipped: " + ("yes" if told["shippable"] else "no, its training code is AGPL-3.0"), ""]
+    lines += [
+        "- may be shipped: " + ("yes" if told["shippable"] else "no, for the licence of its training code or data"),
+        "",
+    ]
     lines += [
         "Figures of tune, by which the threshold was chosen: too good to be told as the model's own. The model is"
     ]
@@ -155,7 +158,7 @@ def described(run: Run, detector: Detector, given: Input, classes: Sequence[str]
         "files": {"model.onnx": digest(run.path / "model.onnx")},
         "use": "model.onnx",
         "licence": detector.licence,
-        "shippable": detector.shippable,
+        "shippable": detector.shippable and not folder.models_stay,
         "intended_use": USE,
         "research use": True,
         "dataset": {"name": folder.name, "version": folder.version, "hash": folder.hash},

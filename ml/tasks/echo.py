@@ -173,7 +173,7 @@ def _finish(run: Run, folder: Folder, recipe: Recipe, net: nn.Module, parts: tup
     given: dict[str, Any] = {"height": recipe.side, "width": recipe.side, "channels": 3, "resize": "letterbox"}
     given |= {"margin": 0.0, "fill": FILL, "mean": [MEAN] * 3, "std": [STD] * 3, "scale": 255}
     model = {"name": plain(f"{folder.name}-echo"), "version": 1, "task": "echo", "classes": [VENTRICLE], "input": given}
-    model |= {"decode": "mask", "threshold": threshold, "licence": "Apache-2.0", "shippable": True}
+    model |= {"decode": "mask", "threshold": threshold, "licence": "Apache-2.0", "shippable": not folder.models_stay}
     write_model(run, model | {"dataset": {"name": folder.name, "version": folder.version, "hash": folder.hash}})
     (run.path / "card.md").write_text(_card(folder, metrics), "utf-8")
 
@@ -186,6 +186,7 @@ Research use only. Not a medical device.
 - A mask of the cavity on each frame of an apical clip; ED, ES, volumes and EF come out of the masks by rules
 - Network: a U-Net of half a million weights, from nothing; no foreign weights
 - Data: {folder.name}, version {folder.version}, hash {folder.hash}
+- May be passed on: {"no, for the licence of its data" if folder.models_stay else "yes"}
 - Trained on {metrics["train"]["frames"]} traced frames; threshold {metrics["chosen"]["threshold"]} was chosen on
   {metrics["tune"]["frames"]} frames of tune
 - The figures of tune chose the model and say nothing about new patients: `./run ml evaluate` does.

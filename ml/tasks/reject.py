@@ -176,5 +176,6 @@ def _described(run: Run, given: Input, folder: Folder) -> dict[str, Any]:
     }
     told |= {"derived": {}, "input": box, "decode": "softmax", "threshold": 0.5, "nms_iou": 0.5, "temperature": 1.0}
     told |= {"abstain_below": None, "tta": ["identity"], "files": {"model.onnx": digest(run.path / "model.onnx")}}
-    told |= {"use": "model.onnx", "licence": "Apache-2.0", "shippable": True, "intended_use": USE, "research use": True}
+    told |= {"use": "model.onnx", "licence": "Apache-2.0", "shippable": not folder.models_stay}
+    told |= {"intended_use": USE, "research use": True}
     return told | {"dataset": {"name": folder.name, "version": folder.version, "hash": folder.hash}}

@@ -48,6 +48,7 @@ def test_outlines_survive_another_import(place: tuple[Path, list[Small]], tmp_pa
     ours, theirs = (load(path, ("test",)).items for path in (place[0] / "data", tmp_path / "again"))
     assert [outline(item) for item in ours] == [outline(item) for item in theirs]
     assert [item.facts for item in ours] == [item.facts for item in theirs]
+    assert [load(path).models_stay for path in (place[0] / "data", tmp_path / "again")] == [True, True]
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ def test_masks_and_a_csv(tmp_path: Path) -> None:
     made = import_folder(table(source, rows), tmp_path / "out", "breast", Choices())
     found = load(tmp_path / "out")
     assert (made.images, made.units, made.boxes, made.tune_drawn) == (3, 3, 3, False)
+    assert not found.models_stay
     assert [(b.x, b.y, b.width, b.height, b.category) for b in found.items[0].boxes] == [(10, 4, 6, 5, "benign")]
     assert [(b.x, b.y, b.width, b.height) for b in found.items[1].boxes] == [(1, 2, 3, 4), (5, 5, 4, 4)]
     assert found.items[2].split == "tune" and found.items[0].facts == {"vendor": "Maker"} and found.hash == made.hash
