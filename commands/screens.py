@@ -167,5 +167,7 @@ def _take(page: Page, shot: Shot, values: dict[str, str], path: Path) -> None:
         page.wait_for_timeout(800)
     if not re.search(r"/sign-in$", shot.path) and "/sign-in" in page.url:
         raise Unavailable(f"{shot.name} led to the sign-in page")
+    whole = io.BytesIO()
     with Image.open(io.BytesIO(page.screenshot())) as picture:
-        picture.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+        picture.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(whole, "PNG", optimize=True)
+    path.write_bytes(whole.getvalue())

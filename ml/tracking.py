@@ -142,12 +142,13 @@ class Tracker:
         self.tracks: list[Track] = []
         self._next = 1
 
-    def frame(self, found: Sequence[Found]) -> list[Tracked]:
-        """The confirmed lesions of this frame, the oldest first."""
+    def frame(self, found: Sequence[Found], passed: int = 1) -> list[Tracked]:
+        """The confirmed lesions of this frame, the oldest first; `passed` frames after the one before, of which none was seen."""
         given = self.settings
         for track in self.tracks:
-            track.motion.predict()
-            track.age += 1
+            for _ in range(min(passed, given.patience)):
+                track.motion.predict()
+            track.age += passed
             track.missed += 1
         sure = [one for one in found if one.score >= given.sure]
         faint = [one for one in found if given.faint <= one.score < given.sure]

@@ -23,6 +23,8 @@ from core.inference import wire
 from core.inference.client import LARGE_FRAME, NO_MODEL
 from ml.model_file import BadModel
 from ml.runtime import Pipeline
+from ml.tracking import Settings
+from workers.infer_follow import Followed, is_follow
 
 log = logging.getLogger("workers.infer")  # as a script it would be called __main__
 MOST_CONNECTIONS: Final = 64
@@ -51,6 +53,7 @@ class Models:
     def __init__(self) -> None:
         self._loaded: dict[str, Loaded] = {}
         self._troubles: dict[str, str] = {}
+        self._followed = Followed()
         self._busy = threading.Lock()  # one core: frames of all streams one after the other
 
     def take_up(self, wanted: Mapping[str, Mapping[str, str]]) -> None:
@@ -74,22 +77,29 @@ class Models:
 
     def look(self, head: Mapping[str, Any], body: bytearray) -> dict[str, Any]:
         """The answer to a frame, or {error, message}."""
-        rows, columns, threshold = head.get("rows"), head.get("columns"), head.get("threshold")
-        if not isinstance(rows, int) or not isinstance(columns, int) or not _is_threshold(threshold):
+        rows, columns, threshold, follow = (head.get(name) for name in ("rows", "columns", "threshold", "follow"))
+        if not isinstance(rows, int) or not isinstance(columns, int):
+            return {"error": "Malformed", "message": ODD_REQUEST}
+        if not _is_threshold(threshold) or not is_follow(follow):
             return {"error": "Malformed", "message": ODD_REQUEST}
         if rows < 1 or columns < 1 or rows * columns * 3 != len(body):
             return {"error": "Malformed", "message": ODD_FRAME}
         model = self._loaded.get(str(head.get("domain"))) or self._loaded.get(ANY)
         if model is None:
             return {"error": "Unavailable", "message": NO_MODEL}
+        given = Settings.of(model.pipeline.detector.spec.threshold if threshold is None else threshold)
         with self._busy:
             begun = time.perf_counter()
             try:
-                found = model.pipeline.frame(np.frombuffer(body, np.uint8).reshape(rows, columns, 3), threshold)
+                rgb = np.frombuffer(body, np.uint8).reshape(rows, columns, 3)
+                found = model.pipeline.frame(rgb, given.faint if follow else given.sure)
             except ValueError as trouble:
                 return {"error": "Malformed", "message": str(trouble)}
             ms = (time.perf_counter() - begun) * 1000
-        return {"boxes": [asdict(one) for one in found], "ms": round(ms, 2), "model": model.told}
+        told = {"boxes": [asdict(one) for one in found if one.score >= given.sure], "ms": round(ms, 2)}
+        if follow:
+            told["lesions"] = self._followed.lesions(follow, model.id, given, found)
+        return told | {"model": model.told}
 
 
 def _is_threshold(given: object) -> bool:

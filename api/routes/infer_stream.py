@@ -6,9 +6,10 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from fastapi.concurrency import run_in_threadpool
@@ -18,7 +19,7 @@ from api.routes.infer import DOMAIN
 from core import audit
 from core.db import transaction
 from core.errors import AppError, Malformed, NotAuthenticated, TooMany
-from core.inference.client import RESEARCH, Pixels
+from core.inference.client import RESEARCH, Follow, Pixels
 from core.inference.newest import Newest, Waiting
 from core.node import Node
 from core.permissions import ALL_DOMAINS, Actor, Verb, check
@@ -45,6 +46,7 @@ class Start(BaseModel):
     columns: int = Field(default=0, ge=0, le=1 << 15)
     domain: str = Field(default=ALL_DOMAINS, pattern=DOMAIN)
     threshold: float | None = Field(default=None, ge=0, le=1)
+    follow: bool = False
     token: str | None = Field(default=None, max_length=200)
 
 
@@ -58,6 +60,8 @@ class Stream:
     newest: Newest
     frames: int = 0
     since: float = 0.0
+    key: str = field(default_factory=lambda: uuid4().hex)
+    followed: int | None = None  # the frame that was looked at last under this key
 
     async def read(self) -> None:
         """Take every message as it comes; a frame that cannot wait takes the place of the one that does."""
@@ -71,6 +75,7 @@ class Stream:
                 self.newest.put(Waiting(self.frames, content, time.monotonic()))
             else:
                 self.start = _start(message.get("text") or "")
+                self.key, self.followed = uuid4().hex, None
 
     def _check_rate(self) -> None:
         if self.frames % MOST_PER_SECOND:
@@ -86,17 +91,27 @@ class Stream:
             frame = await self.newest.take()
             told: dict[str, Any] = {"type": "boxes", "frame": frame.number}
             try:
-                one = await run_in_threadpool(self._look, frame.content)
+                follow = self._follow(frame.number)
+                one = await run_in_threadpool(self._look, frame.content, follow)
                 told |= {"boxes": one.boxes, "ms": one.ms, "rows": one.rows, "columns": one.columns, "model": one.model}
+                told |= {} if one.lesions is None else {"lesions": one.lesions}
             except AppError as trouble:
                 told |= {"type": "error", "status": trouble.status, "message": trouble.message}
             told |= {"total_ms": round((time.monotonic() - frame.came) * 1000, 2), "dropped": self.newest.dropped}
             await self.socket.send_text(json.dumps(told | {"notice": RESEARCH}))
 
-    def _look(self, content: bytes) -> inference.Look:
+    def _follow(self, number: int) -> Follow | None:
+        if not self.start.follow:
+            return None
+        passed = number - self.followed if self.followed else 1
+        self.followed = number
+        return Follow(self.key, passed)
+
+    def _look(self, content: bytes, follow: Follow | None) -> inference.Look:
         if len(content) > LARGEST_FRAME:
             raise Malformed("A frame of a stream may have at most 16 MiB.")
-        return inference.look(self.node, self._pixels(content), self.start.domain, self.start.threshold)
+        pixels = self._pixels(content)
+        return inference.look(self.node, pixels, self.start.domain, self.start.threshold, follow=follow)
 
     def _pixels(self, content: bytes) -> Pixels:
         if self.start.format in inference.RAW:

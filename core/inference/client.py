@@ -29,6 +29,14 @@ class Pixels:
     data: bytes
 
 
+@dataclass(frozen=True)
+class Follow:
+    """Lesions are followed from frame to frame under this key; `passed` frames after the one before (1: the next)."""
+
+    key: str
+    passed: int = 1
+
+
 class Client:
     """Safe to share between threads: each call has a connection of its own, kept for the next."""
 
@@ -37,14 +45,19 @@ class Client:
         self._idle: list[socket.socket] = []
         self._lock = threading.Lock()
 
-    def frame(self, pixels: Pixels, domain: str, threshold: float | None = None) -> dict[str, Any]:
+    def frame(
+        self, pixels: Pixels, domain: str, threshold: float | None = None, follow: Follow | None = None
+    ) -> dict[str, Any]:
         """`boxes` [{x, y, width, height, label, score, probabilities}], `ms` of the model, `model` {name, version, id}.
 
+        With `follow` also `lesions` [{number, x, y, width, height, label, score, probabilities, age, seen}] of that stream.
         Boxes are in pixels of the frame. Raises Malformed for a frame that cannot be looked at, Unavailable where no model
         is in effect or none answers."""
         if len(pixels.data) > wire.MOST_BODY:
             raise Malformed(LARGE_FRAME)
         head = {"op": "frame", "rows": pixels.rows, "columns": pixels.columns, "domain": domain, "threshold": threshold}
+        if follow is not None:
+            head["follow"] = {"key": follow.key, "passed": follow.passed}
         return self._told(self._ask(head, pixels.data, self._patience))
 
     def status(self) -> dict[str, Any]:

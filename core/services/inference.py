@@ -10,7 +10,7 @@ from core.dicom.part10 import open_part10
 from core.dicom.pictures import OTHER_SIZE
 from core.dicom.pixel_format import PixelFormat
 from core.errors import Malformed
-from core.inference.client import RESEARCH, Pixels
+from core.inference.client import RESEARCH, Follow, Pixels
 from core.node import Node
 from core.sandbox import Caller
 from core.services.decoding import original_frame
@@ -30,6 +30,7 @@ class Look:
     boxes: list[dict[str, Any]]
     ms: float
     model: dict[str, Any]
+    lesions: list[dict[str, Any]] | None = None
 
 
 def pixels_of_picture(sandbox: Caller, content: bytes) -> Pixels:
@@ -58,10 +59,18 @@ def pixels_of_stored(sandbox: Caller, frame: bytes, fmt: PixelFormat, palette: P
     return _pixels(sandbox.call("core.dicom.pictures:sandboxed_stored", params, blobs))
 
 
-def look(node: Node, pixels: Pixels, domain: str, threshold: float | None = None, frame: int = 1) -> Look:
+def look(
+    node: Node,
+    pixels: Pixels,
+    domain: str,
+    threshold: float | None = None,
+    frame: int = 1,
+    follow: Follow | None = None,
+) -> Look:
     """One frame. Raises Malformed, and Unavailable where there is no model."""
-    answer = node.inference.frame(pixels, domain, threshold)
-    return Look(frame, pixels.rows, pixels.columns, answer["boxes"], answer["ms"], answer["model"])
+    answer = node.inference.frame(pixels, domain, threshold, follow)
+    size = pixels.rows, pixels.columns
+    return Look(frame, *size, answer["boxes"], answer["ms"], answer["model"], answer.get("lesions"))
 
 
 def look_at_file(

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from commands.main import SCRIPT_VERBS, VERBS
 from core.settings import Settings
@@ -65,3 +66,10 @@ def test_the_script_is_sound_bash() -> None:
     for script in (ROOT / "run", ROOT / ".ci" / "run"):
         assert script.stat().st_mode & 0o111
         subprocess.run(["bash", "-n", str(script)], check=True)
+
+
+def test_every_picture_of_a_page_is_whole() -> None:
+    for path in sorted((ROOT / "docs" / "screens").glob("*.png")):
+        with Image.open(path) as picture:
+            picture.load()
+            assert picture.width in (1440, 1024), path.name

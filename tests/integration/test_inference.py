@@ -175,6 +175,31 @@ def test_a_stream_takes_each_format(served: Served, kind: str, rows: int, column
             assert (answer["rows"], answer["columns"], answer["model"]["version"]) == (rows, columns, 1)
 
 
+def test_lesions_are_followed_until_a_stream_begins_anew(served: Served) -> None:
+    rgb = picture(300, 400)
+    with served.client.websocket_connect(STREAM, headers=served.bearer("curator")) as socket:
+        begin = start("rgb8", rows=300, columns=400, follow=True)
+        socket.send_text(begin)
+        socket.receive_json()
+        told = []
+        for number in range(8):
+            if number == 4:
+                socket.send_text(begin)
+            socket.send_bytes(rgb.tobytes())
+            told.append(socket.receive_json())
+    assert [len(one["boxes"]) for one in told] == [1] * 8
+    assert [[lesion["number"] for lesion in one["lesions"]] for one in told] == [[], [], [1], [1], [], [], [1], [1]]
+    for one in (told[3], told[7]):
+        (box,), (lesion,) = one["boxes"], one["lesions"]
+        assert abs(box["x"] - lesion["x"]) < 6 and lesion["label"] == box["label"] and lesion["seen"]
+        assert 0 < lesion["score"] <= 1 and lesion["age"] == 3
+    with served.client.websocket_connect(STREAM, headers=served.bearer("curator")) as socket:
+        socket.send_text(start("rgb8", rows=300, columns=400))
+        socket.receive_json()
+        socket.send_bytes(rgb.tobytes())
+        assert "lesions" not in socket.receive_json()
+
+
 class Device(threading.Thread):
     """A maker's device: frames of its own size at its own rate, and what came back."""
 
@@ -215,9 +240,9 @@ def test_three_devices_of_different_sizes_and_rates(served: Served) -> None:
 def test_the_newest_frame_wins_and_the_dropped_are_counted(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = infer_stream.inference.look
 
-    def slow(*given: Any) -> Any:
+    def slow(*given: Any, **more: Any) -> Any:
         time.sleep(0.5)
-        return looks(*given)
+        return looks(*given, **more)
 
     monkeypatch.setattr(infer_stream.inference, "look", slow)
     with served.client.websocket_connect(STREAM, headers=served.bearer("curator")) as socket:

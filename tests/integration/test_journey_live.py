@@ -87,8 +87,13 @@ def test_a_cine_of_a_case_plays_with_boxes(site: tuple[Live, Case], browser: Bro
         playing(page)
         expect(page.get_by_text(RESEARCH[lang]).first).to_be_visible()
         words = {"en": ("cyst", "not a cyst"), "ja": ("嚢胞", "嚢胞以外")}[lang]
-        assert any(page.locator("#boxes text").first.inner_html().startswith(one) for one in words)
-        expect(page.locator("#found")).to_contain_text("12 of 12" if lang == "en" else "12 フレーム中", timeout=60_000)
+        assert any(page.locator("#boxes text").first.inner_html().startswith(f"1 · {one}") for one in words)
+        page.locator("#stage").focus()  # a lesion is shown from its third frame on; without being followed on each
+        page.keyboard.press("t")
+        expect(page.locator("#follow")).not_to_be_checked()
+        expect(page.locator("#found")).to_contain_text(
+            "12 of 12" if lang == "en" else "12 フレーム中 12", timeout=60_000
+        )
         page.locator("#stage").focus()
         page.keyboard.press("Space")
         place = page.locator("#place").inner_text()

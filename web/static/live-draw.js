@@ -25,15 +25,20 @@ export class Boxes {
     return { "": this.words.unsure, cyst: this.words.cyst, "non-cyst": this.words.non_cyst }[label] ?? label;
   }
 
+  /** The number under which a lesion is followed; nothing for a box of one frame. */
+  numbered({ number }) {
+    return number === undefined ? "" : `${number} · `;
+  }
+
   /** `boxes` in pixels of a picture of `width` x `height`. */
   show(boxes, width, height) {
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     const size = Math.max(width / 48, 9);
     this.svg.replaceChildren(...boxes.flatMap((box) => {
-      const said = `${this.named(box.label)} ${Math.round(box.score * 100)}%`;
+      const said = `${this.numbered(box)}${this.named(box.label)} ${Math.round(box.score * 100)}%`;
       const above = box.y > size * 1.6;
       return [
-        element("rect", { x: box.x, y: box.y, width: box.width, height: box.height, class: kindOf(box.label) }),
+        element("rect", { x: box.x, y: box.y, width: box.width, height: box.height, class: `${kindOf(box.label)}${box.seen === false ? " carried" : ""}` }),
         element("text", { x: box.x, y: above ? box.y - size * 0.4 : box.y + box.height + size * 1.1, "font-size": size, class: kindOf(box.label) }, said),
       ];
     }));

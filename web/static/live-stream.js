@@ -46,8 +46,9 @@ export class Stream {
 
   /** What the next frames are, or from which confidence on boxes count. */
   tell(start) {
+    const before = JSON.stringify(this.start);
     this.start = { ...this.start, ...start };
-    if (this.isOpen) this.#socket.send(JSON.stringify({ type: "start", ...this.start }));
+    if (this.isOpen && (this.start.follow || JSON.stringify(this.start) !== before)) this.#socket.send(JSON.stringify({ type: "start", ...this.start }));
   }
 
   /** `note` comes back with the answer. */

@@ -18,7 +18,7 @@ const stream = new Stream({
     if (!note || note.source !== source) return;
     if (answer.type === "error") { say(answer.status === 503 ? words.no_model : words.refused); return; }
     const scale = note.scale;
-    shown = answer.boxes.map((box) => ({ ...box, x: box.x / scale, y: box.y / scale, width: box.width / scale, height: box.height / scale }));
+    shown = (answer.lesions ?? answer.boxes).map((box) => ({ ...box, x: box.x / scale, y: box.y / scale, width: box.width / scale, height: box.height / scale }));
     show();
     timeline.put(note.frame, shown);
     $("live-model").textContent = `${answer.model.name} v${answer.model.version}`;
@@ -39,11 +39,11 @@ function say(text) { $("state").textContent = text; }
 
 function show() {
   const least = Number($("threshold").value);
-  const sure = shown.filter((box) => box.score >= least);
+  const sure = shown.filter((box) => box.number !== undefined || box.score >= least);
   boxes.show(sure, canvas.width, canvas.height);
   $("list").replaceChildren(...sure.map((box) => {
     const item = document.createElement("li");
-    item.textContent = `${boxes.named(box.label)} · ${Math.round(box.score * 100)}% · ${Math.round(box.width)} × ${Math.round(box.height)} px`;
+    item.textContent = `${boxes.numbered(box)}${boxes.named(box.label)} · ${Math.round(box.score * 100)}% · ${Math.round(box.width)} × ${Math.round(box.height)} px`;
     return item;
   }));
 }
@@ -94,13 +94,21 @@ function turn(now) {
   requestAnimationFrame(turn);
   if (now < due || isWaiting) return;
   due = Math.max(due + source.stepMs, now);
-  frame = source.count ? (frame % source.count) + 1 : frame + 1;
+  const isAgain = source.count && frame >= source.count;
+  frame = isAgain ? 1 : frame + 1;
+  if (isAgain) follow(); // from the last frame to the first nothing moved: it is another place in time
   look();
+}
+
+/** Lesions are followed while frames come in their order; from here on anew. */
+function follow() {
+  stream.tell({ follow: isPlaying && $("follow").checked });
 }
 
 function play(wanted = !isPlaying) {
   if (!source) return;
   isPlaying = wanted;
+  follow();
   if (wanted) { source.play?.(); due = performance.now(); requestAnimationFrame(turn); }
   else source.pause?.();
   $("play").toggleAttribute("data-playing", wanted);
@@ -164,13 +172,14 @@ $("device").addEventListener("change", ({ target }) => camera(target.value));
 $("domain").addEventListener("change", ({ target }) => { stream.tell({ domain: target.value }); look(); });
 $("threshold").addEventListener("input", ({ target }) => { target.dataset.moved = "yes"; setThreshold(target.value); show(); });
 $("threshold").addEventListener("change", ({ target }) => { stream.tell({ threshold: Number(target.value) }); look(); });
+$("follow").addEventListener("change", () => { follow(); look(); });
 $("play").addEventListener("click", () => play());
 $("back").addEventListener("click", () => step(-1));
 $("on").addEventListener("click", () => step(1));
 addEventListener("keydown", (event) => {
   if (event.isComposing || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, summary")) return;
   if (event.code === "Space" && event.target.closest("button, a")) return;
-  const deed = { Space: () => play(), KeyD: () => step(-1), KeyF: () => step(1), Minus: () => nudge(-0.05), Equal: () => nudge(0.05), Semicolon: () => nudge(0.05), NumpadSubtract: () => nudge(-0.05), NumpadAdd: () => nudge(0.05) }[event.code];
+  const deed = { Space: () => play(), KeyD: () => step(-1), KeyF: () => step(1), KeyT: () => $("follow").click(), Minus: () => nudge(-0.05), Equal: () => nudge(0.05), Semicolon: () => nudge(0.05), NumpadSubtract: () => nudge(-0.05), NumpadAdd: () => nudge(0.05) }[event.code];
   if (!deed) return;
   event.preventDefault();
   deed();

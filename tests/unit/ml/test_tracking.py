@@ -59,6 +59,16 @@ def test_a_lesion_keeps_its_number_through_a_gap_and_faint_frames() -> None:
     assert numbers == {1}
 
 
+def test_frames_that_passed_unseen_move_a_lesion_on() -> None:
+    tracker = Tracker(Settings(confirm=2))
+    for frame in range(12):
+        tracker.frame([Seen(along(frame))])
+    (one,) = tracker.frame([], passed=6)
+    assert one.age == 17 and not one.seen and one.box == pytest.approx(along(17), abs=2.5)
+    (again,) = tracker.frame([Seen(along(18))])
+    assert again.number == 1 and again.seen
+
+
 def test_faint_boxes_begin_nothing_and_one_frame_shows_nothing() -> None:
     tracker = Tracker()
     assert not any(tracker.frame([Seen(along(0), 0.3)]) for _ in range(20))
