@@ -20,7 +20,7 @@ from core.store import open_store
 from tests.failpoints import chain_points
 from tests.nodes import free_layout, logs_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # every process starts anew after each of 140 kills
 SEED, CASES, MOST_RUNS = 11, 1, 400
 
 
