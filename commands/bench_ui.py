@@ -5,6 +5,7 @@ import io
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,7 @@ LONG_FRAMES: Final = 300
 LONG_SIZE: Final = (1024, 768)
 LONG_STEP_MS: Final = 1000 / 60
 PLAYED_SECONDS: Final = 5
+MOVES_APART: Final = 1 / 125  # seconds: a mouse tells where it is so often
 PATIENCE: Final = 1200.0  # seconds for the candidates of 80 images
 _DISTINCT: Final = 12  # pictures that the cines are made of
 # Every frame that comes on the canvas with its time, from now on.
@@ -77,6 +79,7 @@ def user_interface(rounds: int) -> dict[str, Any]:
         "cine_first_frame_s": round(statistics.median(raw["cine_first_frame_s"]), 3),
         "dropped_frames": statistics.median(one["dropped"] for one in raw["played"]),
         "frames_due": statistics.median(one["due"] for one in raw["played"]),
+        "dropped_frames_while_saving": statistics.median(one["dropped"] for one in raw["played_while_saving"]),
         "raw": raw,
     }
 
@@ -86,13 +89,15 @@ def _samples(page: Page, many: str, long: str, rounds: int) -> dict[str, Any]:
     first = [opened(page, f"/cases/{long}?image=1")[1] for _ in range(rounds + 1)][1:]
     page.wait_for_timeout(3000)  # until the frames around are fetched
     steps: list[float] = page.evaluate(STEPS, 60)
-    played = [_played(page, long) for _ in range(rounds)]
+    played = [_played(page, long, _drawn) for _ in range(rounds)]
+    busy = [_played(page, long, _drawn_again) for _ in range(rounds)]
     return {
         "case_interactive_s": [round(max(both) / 1000, 3) for both in seen],
         "cine_first_frame_s": [round(frame / 1000, 3) for frame in first],
         "frame_step_ms": [round(one, 2) for one in steps],
         "save_ms": _saved(page, many, 10 * rounds),
         "played": played,
+        "played_while_saving": busy,
     }
 
 
@@ -104,8 +109,28 @@ def _drag(page: Page, x: float, y: float, dx: float, dy: float, steps: int) -> N
     page.mouse.up()
 
 
-def _played(page: Page, case_id: str) -> dict[str, Any]:
-    """The long cine from its first frame for some seconds, while a rectangle is drawn: frames due, shown and left out."""
+def _drawn(page: Page, x: float, y: float) -> None:
+    """One rectangle, drawn as long as the cine is watched."""
+    page.keyboard.press("Shift+R")
+    page.mouse.move(x, y)
+    page.mouse.down()
+    begun = time.perf_counter()
+    while (part := (time.perf_counter() - begun) / PLAYED_SECONDS) < 1:
+        page.mouse.move(x + 20 + 120 * part, y + 20 + 80 * part)
+        time.sleep(MOVES_APART)
+    page.mouse.up()
+
+
+def _drawn_again(page: Page, x: float, y: float) -> None:
+    """Rectangle after rectangle, each of them saved, as fast as the page takes them."""
+    begun = time.perf_counter()
+    while time.perf_counter() - begun < PLAYED_SECONDS:
+        _drag(page, x, y, 140, 100, 30)
+        page.keyboard.press("Escape")
+
+
+def _played(page: Page, case_id: str, draw: Callable[[Page, float, float], None]) -> dict[str, Any]:
+    """The long cine from its first frame for some seconds, while something is drawn: frames due, shown and left out."""
     page.goto(f"/cases/{case_id}?image=1")
     page.wait_for_selector(READY)
     page.wait_for_timeout(4000)
@@ -114,10 +139,7 @@ def _played(page: Page, case_id: str) -> dict[str, Any]:
         raise Unavailable("the page shows no picture")
     page.evaluate(_WATCH)
     page.keyboard.press("Space")
-    begun = time.perf_counter()
-    while time.perf_counter() - begun < PLAYED_SECONDS:
-        _drag(page, box["x"] + box["width"] / 2 - 80, box["y"] + box["height"] / 2 - 60, 140, 100, 30)
-        page.keyboard.press("Escape")
+    draw(page, box["x"] + box["width"] / 2 - 80, box["y"] + box["height"] / 2 - 60)
     seen: list[list[float]] = page.evaluate("window.benchFrames")
     if len(seen) < 2:
         return {"due": PLAYED_SECONDS * 60, "shown": len(seen), "dropped": PLAYED_SECONDS * 60, "at": seen}

@@ -3,15 +3,14 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from itertools import islice
-from ssl import SSLContext
 from typing import Any, Final
 from urllib.parse import quote
 from uuid import uuid4
 
 import httpx2
 
+from core.certificates import authorities
 from core.dicom import multipart
 from core.errors import Malformed, Unavailable
 
@@ -20,12 +19,6 @@ LARGEST_INSTANCE: Final = 4 << 30
 PAGE: Final = 500
 _LONGEST_EPILOGUE: Final = 16  # pieces after the instance
 AS_STORED: Final = 'multipart/related; type="application/dicom"; transfer-syntax=*'
-
-
-@cache
-def _certificates() -> SSLContext:
-    """Read once: it takes 40 ms."""
-    return httpx2.create_ssl_context(trust_env=False)
 
 
 class PeerTrouble(Unavailable):
@@ -47,7 +40,7 @@ class DicomWebPeer:
             # Compressed answers save nothing on compressed pixels and cost both sides time.
             headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {token}"} if token else {}),
             trust_env=False,
-            verify=_certificates(),
+            verify=authorities(),
         )
 
     def close(self) -> None:

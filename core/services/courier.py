@@ -6,6 +6,7 @@ from uuid import UUID
 
 import httpx2
 
+from core.certificates import authorities
 from core.errors import Refused, Unavailable
 
 CHUNK: Final = 4 << 20
@@ -17,6 +18,7 @@ class NextNode:
     def __init__(self, url: str, token: str) -> None:
         self._client = httpx2.Client(
             base_url=url, headers={"Authorization": f"Bearer {token}"}, follow_redirects=False, trust_env=False,
+            verify=authorities(),
             timeout=httpx2.Timeout(60, connect=10),
         )  # fmt: skip
 

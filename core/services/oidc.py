@@ -17,6 +17,7 @@ from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 
+from core.certificates import authorities
 from core.door_key import open_door_key
 from core.errors import BadConfiguration, NotAuthenticated, Refused, Unavailable
 from core.settings import Settings, read_secret
@@ -211,7 +212,7 @@ class Provider:
         if not address.startswith("https://") and not self.issuer.startswith("http://"):
             raise BadConfiguration("The provider's document names an address without TLS.")
         try:
-            with httpx2.Client(timeout=10, follow_redirects=False, trust_env=False) as client:
+            with httpx2.Client(timeout=10, follow_redirects=False, trust_env=False, verify=authorities()) as client:
                 answer = client.get(address, headers=dict(headers or {}))
             found = answer.json() if answer.status_code == 200 and len(answer.content) <= _LARGEST_ANSWER else None
         except (httpx2.HTTPError, ValueError):
