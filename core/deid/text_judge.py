@@ -11,10 +11,8 @@ from core.deid.text_words import Look, look
 
 _INSIDE: Final = 0.5
 _LONG: Final = 1.8  # times its height
-_SMALL, _LARGE = (
-    10,
-    44,
-)  # pixels: lower is a piece of a line at most; letters so tall are read, speckle of that size is not
+SMALL: Final = 10  # pixels: what is no higher is a piece of a line at most
+_LARGE: Final = 44  # pixels: letters so tall are read, speckle of that size is not
 _TOUCH: Final = 3  # pixels
 _LOOKS: Final = {Look.DATE: "date", Look.TIME: "time", Look.PLACE: "institution", Look.NUMBER: "number"}
 
@@ -87,7 +85,7 @@ def _judged(text: Text, known: Identifiers) -> tuple[Kind, str]:
 def _may_be_words(text: Text) -> bool:
     """Whether what could not be read is long enough for a name or a number; a blot, an arrow or a cross is not."""
     x0, y0, x1, y1 = text.box
-    if not text.words and not _SMALL < y1 - y0 <= _LARGE:
+    if not text.words and not SMALL < y1 - y0 <= _LARGE:
         return False
     return x1 - x0 >= _LONG * (y1 - y0) or sum(letter.isalnum() for letter in text.words) > 2
 
