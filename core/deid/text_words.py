@@ -13,6 +13,12 @@ _TIME: Final = re.compile(
     r"(?<![\d.:])[0-2]?\d\s?[:：]\s?[0-5]\d(?:\s?[:：.]\s?[0-5]\d)?(?:\s?[ap]\.?m\b)?(?!\d)|\d{1,2}\s*時\s*\d{1,2}\s*分",
     re.IGNORECASE,
 )
+# A date of which the reader tore a number in two: with slashes or hyphens, or with a year of four digits.
+_TORN: Final = re.compile(
+    r"(?<!\d)\d ?\d?\s?[/-]\s?\d ?\d?\s?[/-]\s?\d ?\d(?: ?\d ?\d)?(?!\d)"
+    r"|(?<!\d)(?:1 ?9|2 ?0) ?\d ?\d\s?[./-]\s?\d ?\d?\s?[./-]\s?\d ?\d?(?!\d)"
+    r"|(?<!\d)\d ?\d?\s?\.\s?\d ?\d?\s?\.\s?(?:1 ?9|2 ?0) ?\d ?\d(?!\d)"
+)
 _CODE: Final = re.compile(r"\d{1,3}[a-z]{1,2}\d{1,3}")  # a console's own short mark, such as 44CG43
 _ZERO: Final = re.compile(r"(?<=\d)o|\bo(?=\d|hz|bpm|mm|cm|db)")
 _FIVE: Final = re.compile(r"\b5(?=ag\b)")
@@ -45,7 +51,7 @@ def _list(name: str) -> frozenset[str]:
 def look(words: str) -> Look:
     """The first that fits of date, time, place, prompt, long number; then label where each word of it is one."""
     text = unicodedata.normalize("NFKC", words)
-    if dates_in(text):
+    if dates_in(text) or any(dates_in("".join(torn.split())) for torn in _TORN.findall(text)):
         return Look.DATE
     if _TIME.search(text):
         return Look.TIME
