@@ -131,6 +131,10 @@ def _person(nodes: Running, node: str, name: str) -> Person:
     return Person(papers["url"], name, papers["users"][name])
 
 
+# Every picture in sight has come, or will not.
+SEEN: Final = """() => [...document.images].every(one => one.complete || one.getBoundingClientRect().top > innerHeight)"""
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """The system's Chromium without a window."""
@@ -167,6 +171,7 @@ def _take(page: Page, shot: Shot, values: dict[str, str], path: Path) -> None:
         page.wait_for_timeout(800)
     if not re.search(r"/sign-in$", shot.path) and "/sign-in" in page.url:
         raise Unavailable(f"{shot.name} led to the sign-in page")
+    page.wait_for_function(SEEN, timeout=60_000)
     whole = io.BytesIO()
     with Image.open(io.BytesIO(page.screenshot())) as picture:
         picture.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(whole, "PNG", optimize=True)
