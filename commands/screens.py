@@ -132,7 +132,9 @@ def _person(nodes: Running, node: str, name: str) -> Person:
 
 
 # Every picture in sight has come, or will not.
-SEEN: Final = """() => [...document.images].every(one => one.complete || one.getBoundingClientRect().top > innerHeight)"""
+SEEN: Final = (
+    """() => [...document.images].every(one => one.complete || one.getBoundingClientRect().top > innerHeight)"""
+)
 
 
 @contextmanager
