@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from core.deid.text_line import Box, Text
+from core.deid.text_line import STUMP, Box, Text
 from core.deid.text_strokes import cut_lines, rows_of_strokes
 from core.dicom.display import Rgb, to_rgb
 from core.dicom.frames import decode_stored, sent_palette
@@ -74,7 +74,7 @@ class TextReader:
         new = dict.fromkeys(box for box in again if not any(_meet(box, other) for other in read))
         texts += [text for text in self._read_boxes(rgb, list(new), frame) if _is_surely_read(text)]
         stumps = dict.fromkeys(box for area in whole for box in cut_lines(rgb, area))
-        return texts + [Text(frame, box, "", 0.0) for box in stumps if not any(_meet(box, one.box) for one in texts)]
+        return texts + [Text(frame, box, "", STUMP) for box in stumps if not any(_meet(box, one.box) for one in texts)]
 
     def _read_boxes(self, rgb: Rgb, boxes: Sequence[Box], frame: int) -> list[Text]:
         boxes = [box for box in boxes if _size(box) <= _WHOLE * rgb.shape[0] * rgb.shape[1]]

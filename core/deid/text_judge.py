@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Self
 
-from core.deid.text_line import Box, Text
+from core.deid.text_line import STUMP, Box, Text
 from core.deid.text_match import Identifiers
 from core.deid.text_words import Look, look
 
 _INSIDE: Final = 0.5
 _LONG: Final = 1.8  # times its height
-SMALL: Final = 10  # pixels: what is no higher is a piece of a line at most
 _LARGE: Final = 44  # pixels: letters so tall are read, speckle of that size is not
 _TOUCH: Final = 3  # pixels
 _LOOKS: Final = {Look.DATE: "date", Look.TIME: "time", Look.PLACE: "institution", Look.NUMBER: "number"}
@@ -29,7 +28,7 @@ class Kind(StrEnum):
 class Finding:
     """What was found where; `what` is a word of a fixed list, never what was read, so that it can be kept in the clear.
 
-    name, id, birth-date, date, time, institution, operator, accession, prompt, number, cut, unread, unknown-words, label, mark."""
+    name, id, birth-date, date, time, institution, operator, accession, prompt, number, cut, unread, unknown-words, label, mark, stump."""
 
     frame: int
     box: Box
@@ -62,12 +61,14 @@ def _finding(text: Text, known: Identifiers, kept_boxes: Sequence[Sequence[int]]
     kind, what = _judged(text, known)
     if is_inside and kind is not Kind.IDENTIFIER and _is_cut(text.box, kept_boxes or ()):
         kind, what = Kind.IDENTIFIER, "cut"
-    if not is_inside and kind is not Kind.IDENTIFIER and what != "mark":
+    if not is_inside and kind is not Kind.IDENTIFIER and what not in ("mark", "stump"):
         kind = Kind.QUESTION if what == "unread" else Kind.IDENTIFIER
     return Finding(text.frame, text.box, kind, what)
 
 
 def _judged(text: Text, known: Identifiers) -> tuple[Kind, str]:
+    if text.score == STUMP:
+        return Kind.LABEL, "stump"
     shown = look(text.words)
     if what := known.match(text.words, is_label=shown is Look.LABEL):
         return Kind.IDENTIFIER, what
@@ -85,7 +86,7 @@ def _judged(text: Text, known: Identifiers) -> tuple[Kind, str]:
 def _may_be_words(text: Text) -> bool:
     """Whether what could not be read is long enough for a name or a number; a blot, an arrow or a cross is not."""
     x0, y0, x1, y1 = text.box
-    if not text.words and not SMALL < y1 - y0 <= _LARGE:
+    if not text.words and y1 - y0 > _LARGE:
         return False
     return x1 - x0 >= _LONG * (y1 - y0) or sum(letter.isalnum() for letter in text.words) > 2
 

@@ -5,7 +5,8 @@ from typing import Final
 
 Box = tuple[int, int, int, int]
 
-READER: Final = "text-4"  # raised with everything that could make a reading come out otherwise
+READER: Final = "text-5"  # raised with everything that could make a reading come out otherwise
+STUMP: Final = -1.0  # the score of what a mask may have left of a line: found by its form, not by the reader
 UNREAD: Final = 0.6  # of the recogniser: below it a line counts as not read
 TEXT_MEMORY: Final = 3 << 29
 TEXT_SECONDS: Final = 120.0

@@ -59,7 +59,7 @@ def cut_lines(rgb: Rgb, area: Box) -> list[Box]:
     x0, x1 = area[0], area[2]
     y0, y1 = max(area[1] - _STRIPE, 0), min(area[3] + _STRIPE, rgb.shape[0])
     light = rgb[y0:y1, x0:x1].max(axis=2)
-    down = [(left, top, right, end) for left, top, right, end in _stumps(light)]
+    down = list(_stumps(light))
     up = [(left, len(light) - end, right, len(light) - top) for left, top, right, end in _stumps(light[::-1])]
     return [(x0 + left, y0 + top, x0 + right, y0 + end) for left, top, right, end in down + up]
 

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final
 
 from core.deid.candidate import Index, frame_bytes
 from core.deid.masks import MOST_RECTS, Rect, kept_regions
-from core.deid.text_judge import SMALL, Finding, Kind, judge
+from core.deid.text_judge import Finding, Kind, judge
 from core.deid.text_search import Picture
 from core.dicom.pixel_format import PixelFormat
 from core.dicom.ultrasound import Region
@@ -72,7 +72,7 @@ def _cut(finding: Finding, rects: Sequence[Rect]) -> Finding:
         r.x - _EDGE < x1 and x0 < r.x + r.width + _EDGE and r.y - _EDGE < y1 and y0 < r.y + r.height + _EDGE
         for r in rects
     )
-    doubtful = finding.kind is Kind.QUESTION or (finding.what == "mark" and y1 - y0 <= SMALL)
+    doubtful = finding.kind is Kind.QUESTION or finding.what == "stump"
     return replace(finding, kind=Kind.IDENTIFIER, what="cut") if near and doubtful else finding
 
 

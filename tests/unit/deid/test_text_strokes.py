@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from core.deid.text_judge import Kind, judge
-from core.deid.text_line import Box, Text
+from core.deid.text_line import STUMP, Box, Text
 from core.deid.text_match import Identifiers
 from core.deid.text_strokes import cut_lines
 from core.dicom.display import Rgb
@@ -35,7 +35,7 @@ def test_the_rest_of_a_line_under_a_mask_is_found_whole_and_goes(left: int, ligh
     assert boxes and min(box[1] for box in boxes) == top
     for y, x in letters:
         assert any(x0 - 3 <= x < x1 + 3 and y0 <= y < y1 + 1 for x0, y0, x1, y1 in boxes), (x, y)
-    texts = [Text(1, box, "", 0.0) for box in boxes]
+    texts = [Text(1, box, "", STUMP) for box in boxes]
     at_edge = judge(texts, Identifiers([]), [(0, top, COLUMNS, ROWS)])
     elsewhere = judge(texts, Identifiers([]), [(0, 0, COLUMNS, ROWS)])
     assert {(one.kind, one.what) for one in at_edge} == {(Kind.IDENTIFIER, "cut")}
