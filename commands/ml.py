@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -127,6 +127,10 @@ def folds_classify(
     classes: Annotated[str | None, typer.Option()] = None,
     holdout: Annotated[bool, typer.Option(help="judge one fold a seed instead of all")] = False,
     random_folds: Annotated[bool, typer.Option(help="ignore patients: only to measure what leaks")] = False,
+    detector: Annotated[
+        str,
+        typer.Option(help="what `folds detect` made with the same folds: its boxes are named too, normals among them"),
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Judge a recipe by grouped folds over train and tune, the mean of seeds with 95 % intervals by patient."""
@@ -142,8 +146,10 @@ def folds_classify(
         if not numbers:
             raise Refused("--seeds needs numbers with commas between them.")
         plan = Plan(of(recipe, epochs=epochs), numbers, n_folds, holdout, random_folds, classes)
+        plan = replace(plan, detector=given_path(detector) if detector else None)
         result = cross(given_path(data), given_path(out), plan, say)
-    print(json.dumps(result) if as_json else table(result["per"]))
+    levels = result["per"] | ({"end to end, image": result["end_to_end"]} if detector else {})
+    print(json.dumps(result) if as_json else table(levels))
 
 
 def table(per: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ from core.settings import Settings
 from core.vocabulary import domain as vocabulary
 from core.vocabulary.schema import Option
 from web import assets, words
+from web.markdown import markdown
 from web.nav import menu
 from web.said import said
 from web.states import TONES
@@ -72,7 +73,7 @@ def environment() -> Environment:
         "measured_fields": ANSWERS,
         "not_evaluated": NOT_EVALUATED,
     }
-    made.filters["search_words"] = search_words
+    made.filters |= {"search_words": search_words, "markdown": markdown}
     return made
 
 

@@ -19,6 +19,7 @@ from ml.folds import at_random, grouped, holdout
 from ml.judge.classification import Scored, judged, merged
 from ml.run_folder import code, environment, replace
 from ml.samples import Sample, has_boxes, samples_of
+from ml.tasks import end_to_end
 from ml.tasks.classify import choose, positive_columns
 from ml.tasks.fitting import fit, logits_of
 from ml.tasks.recipes import Recipe
@@ -30,7 +31,9 @@ TUNE_PART = 0.15
 
 @dataclass(frozen=True)
 class Plan:
-    """`folds` for each of `seeds`; `only_first` judges one fold a seed (a holdout); `random` ignores patients and groups."""
+    """`folds` for each of `seeds`; `only_first` judges one fold a seed (a holdout); `random` ignores patients and groups.
+
+    `detector`: folds of a detector, whose boxes are named too (`ml.tasks.end_to_end`)."""
 
     recipe: Recipe
     seeds: tuple[int, ...]
@@ -38,6 +41,7 @@ class Plan:
     only_first: bool = False
     random: bool = False
     classes: str | None = None
+    detector: Path | None = None
 
 
 def cross(data: Path, out: Path, plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
@@ -56,15 +60,21 @@ def cross(data: Path, out: Path, plan: Plan, say: Callable[[str], None]) -> dict
         of = at_random(folder.items, plan.folds, seed) if plan.random else grouped(folder.items, plan.folds, seed)
         for fold in range(1 if plan.only_first else plan.folds):
             table = out / f"seed{seed}-fold{fold}.csv"
-            if table.exists():
+            if table.exists() and (plan.detector is None or _whole(table).exists()):
                 continue
             began = time.monotonic()
             held = [item for item, where in zip(folder.items, of, strict=True) if where == fold]
             rest = [item for item, where in zip(folder.items, of, strict=True) if where != fold]
-            rows = _fold(rest, held, classes, by_box, plan, seed, fold, store)
-            _save(table, rows, classes)
+            rows, whole = _fold(rest, held, classes, by_box, plan, seed, fold, store)
+            if whole:
+                _save(_whole(table), whole, end_to_end.COLUMNS)
+            _save(table, rows, (*COLUMNS, *(f"p_{one}" for one in classes.classes)))
             say(f"seed {seed} fold {fold}: {len(rows)} samples in {time.monotonic() - began:.0f} s")
     result = summary(out, plan.seeds, classes, setting, by_box)
+    if plan.detector is not None:
+        tables = [(seed, table) for seed in plan.seeds for table in sorted(out.glob(f"whole-seed{seed}-fold*.csv"))]
+        detector = json.loads((plan.detector / "setting.json").read_text("utf-8"))
+        result["end_to_end"] = end_to_end.figures(tables) | {"detector": detector}
     replace(out / "result.json", (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
     return result
 
@@ -107,17 +117,24 @@ def read_folds(out: Path, seeds: Sequence[int], classes: ClassMap) -> Scored:
 
 def _fold(
     rest: list[Item], held: list[Item], classes: ClassMap, by_box: bool, plan: Plan, seed: int, fold: int, store: Store
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What is said of the held-out samples, and of the held-out images where a detector found the boxes."""
+    found = end_to_end.found_boxes(plan.detector, seed, fold, held) if plan.detector else []
     kept, chosen_by = holdout(rest, TUNE_PART, seed)
     train, tune, test = (
         samples_of(items, classes, by_box) for items in ([rest[i] for i in kept], [rest[i] for i in chosen_by], held)
     )
     fitted = fit(train, tune, len(classes.classes), plan.recipe, seed * 10 + fold, store=store)
     chosen = choose(fitted, tune, classes)
-    said = calibration.softmax(logits_of(fitted.net, store.looked(test, plan.recipe)), chosen.temperature)
-    return [
-        _row(one, p, classes, fold, chosen.threshold, chosen.temperature) for one, p in zip(test, said, strict=True)
+
+    def say(samples: Sequence[Sample]) -> calibration.Floats:
+        return calibration.softmax(logits_of(fitted.net, store.looked(samples, plan.recipe)), chosen.temperature)
+
+    rows = [
+        _row(one, p, classes, fold, chosen.threshold, chosen.temperature)
+        for one, p in zip(test, say(test), strict=True)
     ]
+    return rows, end_to_end.verdicts(held, found, classes, chosen.threshold, say) if found else []
 
 
 def _row(
@@ -136,10 +153,15 @@ def _row(
     return dict(zip(COLUMNS, values, strict=True)) | said
 
 
-def _save(table: Path, rows: list[dict[str, Any]], classes: ClassMap) -> None:
+def _whole(table: Path) -> Path:
+    """Where it is kept what a fold says of whole images."""
+    return table.with_name(f"whole-{table.name}")
+
+
+def _save(table: Path, rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
     part = table.with_name(table.name + ".part")
     with part.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.DictWriter(handle, [*COLUMNS, *(f"p_{one}" for one in classes.classes)])
+        writer = csv.DictWriter(handle, columns)
         writer.writeheader()
         writer.writerows(rows)
     part.replace(table)
