@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -201,8 +202,43 @@ def evaluate_(
         if report:
             from ml.judge.report import write
 
-            write(given_path(report), result)
+            write(given_path(report), result, _looked(given_path(run), given_path(data), result))
     print(json.dumps(result) if as_json else table(result["per"]))
+
+
+@app.command("saliency")
+def saliency(
+    run: Annotated[str, typer.Option(help="run folder of a classifier")],
+    image: Annotated[str, typer.Option(help="PNG or JPEG picture")],
+    out: Annotated[str, typer.Option(help="PNG file to write")],
+    box: Annotated[str, typer.Option(help="x,y,width,height in pixels; without it the whole picture")] = "",
+) -> None:
+    """Draw where a classifier looks: red speaks for the positive class, blue against it."""
+    from ml.images import read as read_image
+    from ml.judge.saliency import drawn, occlusion, png
+    from ml.runtime import Model
+
+    with refusals():
+        model = Model.open(given_path(run))
+        if model.spec.task != "classify":
+            raise Refused("This run is no classifier.")
+        sides = [float(one) for one in box.split(",")] if re.fullmatch(r"\d+(\.\d+)?(,\d+(\.\d+)?){3}", box) else []
+        if box and (not sides or not sides[2] or not sides[3]):
+            raise Refused("--box needs x,y,width,height in pixels.")
+        positive = model.spec.derived.get("malignant") or model.spec.classes[-1:]
+        columns = [model.spec.classes.index(one) for one in positive]
+        region = (sides[0], sides[1], sides[2], sides[3]) if sides else None
+        looked = occlusion(model, read_image(given_path(image)), region, columns)
+        given_path(out).write_bytes(png(drawn(looked)))
+    print(f"{', '.join(positive)}: {looked.score:.3f}")
+
+
+def _looked(run: Path, data: Path, result: dict[str, Any]) -> list[tuple[bytes, str]]:
+    """Where a classifier looks, for the report; nothing of other tasks."""
+    from ml.data import load
+    from ml.judge.saliency import pictures
+
+    return pictures(run, load(data, (result["split"],)), result["examples"]) if "examples" in result else []
 
 
 def task_of(run: Path) -> str:

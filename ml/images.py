@@ -159,11 +159,14 @@ def prepared(rgb: Rgb, given: Input) -> tuple[Planes, Placed]:
     return normalised(boxed, given), placed
 
 
-def prepared_crop(rgb: Rgb, box: tuple[float, float, float, float] | None, given: Input) -> Planes:
-    """A crop as a network takes it; without a box the whole frame, nothing round it."""
+def cropped(rgb: Rgb, box: tuple[float, float, float, float] | None, given: Input) -> Rgb:
+    """What a network is shown of a frame, (height, width, 3): a box and its margin; without a box the whole frame."""
     if box is None:
-        return normalised(
-            crop(rgb, (0, 0, rgb.shape[1], rgb.shape[0]), 0, given.height, given.width, given.fill), given
-        )
+        return crop(rgb, (0, 0, rgb.shape[1], rgb.shape[0]), 0, given.height, given.width, given.fill)
     cut = fitted if given.resize == "fit" else crop
-    return normalised(cut(rgb, box, given.margin, given.height, given.width, given.fill), given)
+    return cut(rgb, box, given.margin, given.height, given.width, given.fill)
+
+
+def prepared_crop(rgb: Rgb, box: tuple[float, float, float, float] | None, given: Input) -> Planes:
+    """The same as a network takes it, (1, 3, height, width)."""
+    return normalised(cropped(rgb, box, given), given)

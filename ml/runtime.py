@@ -129,7 +129,10 @@ class Model:
         checked(rgb)
         if not boxes:
             return np.zeros((0, len(self.spec.classes)), np.float32)
-        planes = np.concatenate([prepared_crop(rgb, box, self.spec.input) for box in boxes])
+        return self.probabilities(np.concatenate([prepared_crop(rgb, box, self.spec.input) for box in boxes]))
+
+    def probabilities(self, planes: Planes) -> Array:
+        """Probabilities (b, classes) for (b, 3, height, width), the mean of the model's views. Raises ValueError."""
         views = [planes] + ([np.ascontiguousarray(planes[..., ::-1])] if "hflip" in self.spec.tta else [])
         count, temperature = len(self.spec.classes), self.spec.temperature
         found = [decode.softmax(list(self.run(view).values()), count, temperature) for view in views]

@@ -11,6 +11,7 @@ from ml.class_map import ClassMap, from_model
 from ml.data import BadFolder, Folder, load, splits_of
 from ml.judge.bootstrap import Figure
 from ml.judge.classification import Scored, abstention, by_fact, confusion, judged, merged, said
+from ml.judge.saliency import examples
 from ml.judge.unseen import refuse_seen
 from ml.model_file import MODEL_FILE, document
 from ml.runtime import Model
@@ -50,6 +51,7 @@ def evaluate(run: Path, data: Path, split: str | None = None, other_source: bool
         "abstention": abstention(scored),
         "breakdown": breakdown(scored, samples),
         "curves": _curves(scored),
+        "examples": examples(scored, samples, classes.classes),
         "images": used,
         "images_left_out": len(folder.items) - used,
         "positive": list(classes.positive),

@@ -2,6 +2,7 @@
 
 Other tasks hand in their own plots and rows; the frame, the seed's table and its caveat are the same."""
 
+import base64
 import html
 import json
 from collections.abc import Mapping, Sequence
@@ -22,16 +23,21 @@ CAVEAT = (
     "The seed's figures come from other, larger, in-house data, by image and without intervals; how patients were split is "
     "not told. They are no targets for this data and the two columns cannot be compared as better or worse."
 )
+LOOKED = (
+    "Squares of each region were hidden one after the other. Red: hidden, it would look less like the positive class; blue: "
+    "more. The surest of each kind, right and wrong. It shows what the network leans on, not why a lesion is what it is."
+)
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1b2733}
 table{border-collapse:collapse;margin:.5rem 0 1.5rem}td,th{border:1px solid #c5ced8;padding:.25rem .6rem;text-align:left}
-.plots{display:flex;flex-wrap:wrap;gap:1rem}.plots svg{width:20rem;height:auto}.note{color:#5a6875}"""
+.plots{display:flex;flex-wrap:wrap;gap:1rem}.plots svg{width:20rem;height:auto}.note{color:#5a6875}
+figure{margin:0;width:12rem}figure img{width:100%;image-rendering:auto}figcaption{font-size:13px}"""
 
 
-def write(out: Path, result: Mapping[str, Any]) -> None:
-    """Fill the folder OUT with the report of a result as `evaluate` gives it."""
+def write(out: Path, result: Mapping[str, Any], looked: Sequence[tuple[bytes, str]] = ()) -> None:
+    """Fill the folder OUT with the report of a result as `evaluate` gives it; `looked`: PNG and caption of where it looks."""
     out.mkdir(parents=True, exist_ok=True)
     replace(out / "report.json", (json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
-    replace(out / "report.html", page(result, plots(result)).encode())
+    replace(out / "report.html", page(result, plots(result), looked).encode())
     replace(out / "card.md", card(result).encode())
 
 
@@ -61,7 +67,7 @@ def plots(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def page(result: Mapping[str, Any], svgs: Sequence[str]) -> str:
+def page(result: Mapping[str, Any], svgs: Sequence[str], looked: Sequence[tuple[bytes, str]] = ()) -> str:
     """The whole page; every text that comes from a folder is escaped."""
     title = f"{_name(result)} on {result['data']['name']}"
     parts = [f"<h1>{html.escape(title)}</h1>", "<p><strong>Research use only.</strong> Not a medical device.</p>"]
@@ -70,6 +76,9 @@ def page(result: Mapping[str, Any], svgs: Sequence[str]) -> str:
         parts.append(f"<h2>By {html.escape(level)} (n {found['n']}, {found.get('units', '-')} patients or groups)</h2>")
         parts.append(_table(("figure", "value", "95 % interval"), _rows(found["metrics"])))
     parts.append(f'<div class="plots">{"".join(svgs)}</div>')
+    if looked:
+        parts.append(f"<h2>Where it looks</h2><p>{html.escape(LOOKED)}</p>")
+        parts.append(f'<div class="plots">{"".join(_figure(*one) for one in looked)}</div>')
     for fact, groups in result.get("breakdown", {}).items():
         rows = [row for value, found in groups.items() if isinstance(found, dict) for row in _group(value, found)]
         parts.append(f"<h2>By {html.escape(fact)}</h2>" + _table(("", "n", "figure", "value", "95 % interval"), rows))
@@ -78,6 +87,11 @@ def page(result: Mapping[str, Any], svgs: Sequence[str]) -> str:
     parts.append('<p class="note">Intervals: percentile bootstrap, patients or groups drawn anew. ECE: ten bins.</p>')
     head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{_STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
+
+
+def _figure(png: bytes, caption: str) -> str:
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    return f'<figure><img src="{source}" alt=""><figcaption>{html.escape(caption)}</figcaption></figure>'
 
 
 def card(result: Mapping[str, Any]) -> str:

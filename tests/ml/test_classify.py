@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from commands.ml import app
 from ml.data import BadFolder, load
 from ml.judge.evaluate import evaluate
 from ml.judge.report import write
+from ml.judge.saliency import pictures
 from ml.judge.unseen import SawIt
 from ml.run_folder import BadRun, Cancelled, Run, progress, read, seen
 from ml.runtime import Model
@@ -124,9 +126,12 @@ def test_it_is_judged_on_what_it_never_saw(run: Path, data: Path, tmp_path: Path
         and result["threshold"] == Model.open(run).spec.threshold
     )
     assert set(result["breakdown"]["vendor"]) == {"A", "B"} and "size" in result["breakdown"]
-    write(tmp_path / "report", result)
+    looked = pictures(run, load(data.parent / "test", ("test",)), result["examples"])
+    assert 2 <= len(looked) == len(result["examples"]) <= 8 and all(one.startswith(b"\x89PNG") for one, _ in looked)
+    write(tmp_path / "report", result, looked)
     text = (tmp_path / "report" / "report.html").read_text()
-    assert text.count("<svg") == 4 and "<script" not in text and "http" not in text.replace("http://www.w3.org", "")
+    assert text.count("<svg") == 4 and text.count("<figure>") == len(looked) and "<script" not in text
+    assert "http" not in re.sub(r'data:image/png[^"]*|http://www.w3.org', "", text)
     assert json.loads((tmp_path / "report" / "report.json").read_text()) == json.loads(json.dumps(result))
 
 
@@ -173,6 +178,17 @@ def test_the_command_answers_with_one_object_or_code_2(run: Path, data: Path) ->
     assert told.exit_code == 0 and {"task", "n", "metrics", "per"} <= set(last)
     refused = CliRunner().invoke(app, ["evaluate", "--run", str(run), "--data", str(data), "--split", "tune"])
     assert isinstance(refused.exception, Refused) and "saw what it is to be judged on" in refused.exception.message
+
+
+def test_where_it_looks_is_drawn_for_one_picture(run: Path, data: Path, tmp_path: Path) -> None:
+    from core.errors import Refused
+
+    item, out = load(data).items[0], tmp_path / "looked.png"
+    given = ["saliency", "--run", str(run), "--image", str(item.path), "--out", str(out)]
+    told = CliRunner().invoke(app, [*given, "--box", "12,8,24,24"])
+    assert told.exit_code == 0 and told.stdout.startswith("malignant: 0.") and out.read_bytes().startswith(b"\x89PNG")
+    refused = CliRunner().invoke(app, [*given, "--box", "12,8,0,24"])
+    assert isinstance(refused.exception, Refused) and "--box needs" in refused.exception.message
 
 
 def test_folds_keep_what_they_said_and_are_not_trained_twice(data: Path, tmp_path: Path) -> None:
