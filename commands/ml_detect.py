@@ -59,6 +59,7 @@ def train_detect(
     from ml.data import load
     from ml.tasks.detect import train as run_training
     from ml.tasks.detect_folds import judge_held, parts
+    from ml.tasks.together import leads
 
     with refusals():
         folder = load(given_path(data))
@@ -68,6 +69,8 @@ def train_detect(
             learn, tune, held = parts(folder, n_folds, fold, seed)
         chosen = _recipe(recipe, size, epochs, batch, rate, copies, budget, one_class, mirrored)
         run = run_training(folder, given_path(out), chosen, seed, (learn, tune))
+        if not leads():
+            return
         _refuse_cancelled(run.path)
         if held:
             judge_held(run.path, held)

@@ -41,9 +41,13 @@ class Run:
     def resume(self) -> Path:
         return self.path / "resume.pt"
 
+    def is_asked_to_stop(self) -> bool:
+        """Whether the file `cancel` is there."""
+        return (self.path / "cancel").exists()
+
     def stop_if_asked(self) -> None:
-        """Raises Cancelled when the file `cancel` is there; called after every batch."""
-        if (self.path / "cancel").exists():
+        """Raises Cancelled when it is there; called after every batch."""
+        if self.is_asked_to_stop():
             raise Cancelled
 
     def log(self, line: Mapping[str, Any]) -> None:

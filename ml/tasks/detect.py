@@ -1,11 +1,12 @@
 """Train a detector: `./run ml train detect`. Stills and frames with boxes in, a run folder with ONNX models out.
 
-Every epoch is drawn from (seed, epoch) alone, so a run that was killed goes on as if it had not been."""
+Every epoch is drawn from (seed, epoch, process) alone, so a run that was killed goes on as if it had not been."""
 
 import copy
 import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from ml import run_folder
-from ml.data import Folder, Item
+from ml.data import BadFolder, Folder, Item
 from ml.detectors import Detector, build
 from ml.images import Input
-from ml.run_folder import Run
+from ml.run_folder import Cancelled, Run
 from ml.samples import pixel_digests
 from ml.tasks.detect_data import Augmentation, Pictures
 from ml.tasks.detect_finish import finish, look
+from ml.tasks.together import Together, device, together
 
 LAYOUT = torch.channels_last  # twice as fast as planes for depthwise convolutions on a processor
 
@@ -58,6 +60,7 @@ class State:
     detector: Detector
     average: nn.Module
     optimiser: torch.optim.Optimizer
+    group: Together = field(default_factory=Together)
     epoch: int = 0
     step: int = 0
     spent: float = 0.0
@@ -65,28 +68,29 @@ class State:
 
 
 def train(folder: Folder, out: Path, recipe: Recipe, seed: int, items: tuple[Sequence[Item], Sequence[Item]]) -> Run:
-    """Train on items[0], choose the threshold on items[1]; returns the run, done or cancelled. Raises BadRun."""
+    """Train on items[0], choose the threshold on items[1]; returns the run, done or cancelled. Raises BadRun, BadFolder."""
     classes = (recipe.one_class,) if recipe.one_class else folder.categories
-    run = run_folder.begin(out, "detect", asdict(recipe), seed, folder, ("train", "tune"))
-    run.saw([*items[0], *items[1]], pixel_digests([*items[0], *items[1]]))
-    prepare(seed)
-    with run.ending():
-        state = begin(recipe, len(classes), run)
-        given = Input(recipe.size, recipe.size, mean=state.detector.mean, std=state.detector.std)
-        sets = [Pictures(part, classes, given, one_class=bool(recipe.one_class)) for part in items]
-        while progress(state, recipe) < 1:
-            epoch(state, recipe, seed, sets[0], sets[1], run)
-        finish(
-            run,
-            state.detector,
-            state.average,
-            given,
-            classes,
-            folder,
-            sets[0],
-            sets[1],
-            (recipe.eight_bits, recipe.mirrored),
-        )
+    with together() as group:
+        if recipe.batch % group.size or (group.size > 1 and recipe.budget_minutes):
+            raise BadFolder("Several processes need a batch that they can share evenly, and no --budget-minutes.")
+        run = Run(out)
+        if group.leads:
+            run = run_folder.begin(out, "detect", asdict(recipe), seed, folder, ("train", "tune"))
+            run.saw([*items[0], *items[1]], pixel_digests([*items[0], *items[1]]))
+        group.wait()
+        prepare(seed)
+        with run.ending() if group.leads else suppress(Cancelled):
+            state = begin(recipe, len(classes), run, group)
+            given = Input(recipe.size, recipe.size, mean=state.detector.mean, std=state.detector.std)
+            sets = [
+                Pictures(part, classes, given, one_class=bool(recipe.one_class))
+                for part in (group.part(items[0]), items[1])
+            ]
+            while progress(state, recipe) < 1:
+                epoch(state, recipe, seed, sets[0], sets[1], run)
+            if group.leads:
+                wishes = (recipe.eight_bits, recipe.mirrored)
+                finish(run, state.detector, state.average, given, classes, folder, sets[0], sets[1], wishes)
     return run
 
 
@@ -97,17 +101,13 @@ def prepare(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def begin(recipe: Recipe, classes: int, run: Run) -> State:
+def begin(recipe: Recipe, classes: int, run: Run, group: Together) -> State:
     """A new state, or the one of the last whole epoch where the run was stopped."""
     detector = build(recipe.detector, classes, run.path / "plugin")
     detector.network.to(device(), memory_format=LAYOUT)  # type: ignore[call-overload]
     average = copy.deepcopy(detector.network).eval()
-    groups = [group | {"lr": 0.0} for group in detector.groups(recipe.rate)]
-    state = State(detector, average, torch.optim.AdamW(groups, weight_decay=recipe.decay))
+    groups = [one | {"lr": 0.0} for one in detector.groups(recipe.rate)]
+    state = State(detector, average, torch.optim.AdamW(groups, weight_decay=recipe.decay), group)
     if run.resume.exists():
         kept = torch.load(run.resume, map_location=device(), weights_only=True)
         detector.network.load_state_dict(kept["network"])
@@ -115,7 +115,9 @@ def begin(recipe: Recipe, classes: int, run: Run) -> State:
         state.optimiser.load_state_dict(kept["optimiser"])
         state.epoch, state.step = kept["epoch"], kept["step"]
         state.spent, state.processor = kept["spent"], kept["processor"]
-    run.rewind(state.epoch)
+    group.wait()
+    if group.leads:
+        run.rewind(state.epoch)
     return state
 
 
@@ -129,18 +131,22 @@ def progress(state: State, recipe: Recipe, since: float = 0.0, part: float = 0.0
 def epoch(state: State, recipe: Recipe, seed: int, data: Pictures, tune: Pictures, run: Run) -> None:
     """One pass over the training images (warm up at first, then half a cosine), a look at tune, and everything kept."""
     began, processor, losses = time.monotonic(), time.process_time(), []
-    how, rng = recipe.augmentation, np.random.default_rng([seed, state.epoch])
+    how, rng = recipe.augmentation, np.random.default_rng([seed, state.epoch, state.group.rank])
+    size = recipe.batch // state.group.size
     mosaic = how.mosaic if progress(state, recipe) < recipe.plain_from else 0.0
-    batches = max(len(data) * how.copies // recipe.batch, 1)
+    batches = max(len(data) * how.copies // size, 1)
     state.detector.trains()
-    for number, (planes, boxes) in enumerate(data.batches(rng, recipe.batch, how, mosaic)):
+    for number, (planes, boxes) in enumerate(data.batches(rng, size, how, mosaic)):
         done = progress(state, recipe, time.monotonic() - began, number / batches)
         warm = min(1.0, (state.step + 1) / min(recipe.warm_steps, batches))
         rate = warm * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * done)))
         losses.append(step(state, recipe, rate, torch.from_numpy(planes), [torch.from_numpy(b) for b in boxes]))
-        run.stop_if_asked()
-    found = look(state.average, state.detector, tune)
+        if state.group.any(run.is_asked_to_stop()):
+            raise Cancelled
     state.epoch += 1
+    if not state.group.leads:
+        return
+    found = look(state.average, state.detector, tune)
     state.spent += time.monotonic() - began
     state.processor += time.process_time() - processor
     seconds = round(time.monotonic() - began, 2)
@@ -160,6 +166,7 @@ def step(state: State, recipe: Recipe, rate: float, images: Tensor, targets: lis
         raise FloatingPointError("The loss is not a number any more.")
     state.optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
+    state.group.average_gradients(state.detector.network)
     nn.utils.clip_grad_norm_(state.detector.network.parameters(), 10.0)
     state.optimiser.step()
     state.step += 1
