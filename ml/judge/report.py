@@ -99,7 +99,7 @@ def card(result: Mapping[str, Any]) -> str:
     lines = [f"# {_name(result)}", "", "Research use only. Not a medical device.", ""]
     lines += [f"- {name}: {value}" for name, value in _facts(result)]
     for level, found in result["per"].items():
-        lines += ["", f"## By {level} (n {found['n']})", "", "| figure | value | 95 % interval |", "|---|---|---|"]
+        lines += ["", f"## By {level} (n {found['n']})", "", "| figure | value | 95 % interval |", "|---|--:|---|"]
         lines += [f"| {name} | {value} | {between} |" for name, value, between in _rows(found["metrics"])]
     lines += ["", "## The seed's figures", "", CAVEAT, "", "| task | the seed's | on |", "|---|---|---|"]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in SEED)]) + "\n"

@@ -107,7 +107,7 @@ def card(told: dict[str, Any], figures_of_tune: dict[str, Any]) -> str:
         "judged by `./run ml evaluate` on data that it never saw.",
         "",
         "| figure | value | 95 % interval |",
-        "|---|---|---|",
+        "|---|--:|---|",
     ]
     for name, figure in figures_of_tune.items():
         if isinstance(figure, dict) and figure.get("value") is not None and figure.get("low") is not None:
