@@ -35,13 +35,14 @@ class Recipe:
 
     `warm_steps` is an epoch at most. `one_class` names the class that every box is taken as ("" keeps the folder's).
     `budget_minutes` ends the schedule early on a slow machine (0: never); then the result depends on the machine's
-    speed, and run.json says so. `mirrored`: the model is to look at the mirror image too, at twice the cost."""
+    speed, and run.json says so. `mirrored`: the model is to look at the mirror image too, at twice the cost. Size, epochs,
+    batch and rate are those measured in docs/models/breast-detect.md."""
 
     detector: str = "fcos"
-    size: int = 320
-    epochs: int = 60
-    batch: int = 16
-    rate: float = 2e-3
+    size: int = 256
+    epochs: int = 20
+    batch: int = 8
+    rate: float = 1.5e-3
     decay: float = 0.02
     warm_steps: int = 60
     average: float = 0.997

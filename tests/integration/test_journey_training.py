@@ -26,7 +26,7 @@ def lines(task: str, count: int, of: int) -> list[dict[str, Any]]:
     for epoch in range(1, count + 1):
         grown = 1 - math.exp(-epoch / 8)
         tune = (
-            {"f1": 0.8 * grown, "ap50": 0.7 * grown}
+            {"f1": 0.8 * grown, "map50": 0.7 * grown}
             if task == "detect"
             else {"loss": 1.2 - 0.7 * grown, "balanced_accuracy": 0.5 + 0.4 * grown}
         )

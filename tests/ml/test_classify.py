@@ -28,6 +28,7 @@ from ml.tasks.classify import Choice, train
 from ml.tasks.cross import Plan, cross
 from ml.tasks.recipes import RECIPES
 from tests.small_sets import small_set
+from web.pages.training import TUNED
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = replace(RECIPES["tiny"], epochs=3)
@@ -62,6 +63,7 @@ def test_a_run_leaves_what_the_runtime_reads(run: Path, data: Path) -> None:
     told, lines = read(run), progress(run)
     assert told["state"] == "done" and len(lines) == 3 and not (run / "resume.pt").exists()
     assert set(lines[0]) >= {"epoch", "of", "seconds", "loss", "tune"} and (run / "card.md").is_file()
+    assert {key for key, _ in TUNED["classify"]} <= lines[0]["tune"].keys(), "the page draws them"
     assert json.loads((run / "metrics.json").read_text())["onnx_apart"] <= 1e-3
     whole = load(data)
     assert seen(run)["images"] == {one.sha256 for one in whole.items} and len(seen(run)["pixels"]) == len(whole.items)

@@ -18,6 +18,7 @@ from ml.tasks import detect, reject
 from ml.tasks.detect import Recipe, train
 from ml.tasks.detect_data import Augmentation, Pictures, moved, tiled
 from ml.tasks.detect_folds import Plan, cross, parts, shifted
+from web.pages.training import TUNED
 
 TINY = Recipe(size=64, epochs=3, batch=4, warm_steps=2, eight_bits=False)
 
@@ -65,6 +66,7 @@ def done(folder: Folder, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_leaves_what_its_readers_need(done: Path, folder: Folder) -> None:
     assert run_folder.read(done)["state"] == "done"
     assert [line["epoch"] for line in run_folder.progress(done)] == [1, 2, 3]
+    assert {key for key, _ in TUNED["detect"]} <= run_folder.progress(done)[0]["tune"].keys(), "the page draws them"
     assert run_folder.seen(done)["images"] == {item.sha256 for item in folder.items}
     assert not (done / "resume.pt").exists()
     told = json.loads((done / "model.json").read_text())

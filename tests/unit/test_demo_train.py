@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from commands.demo_train import command, packed
+from commands.demo_train import FIGURES, command, packed
 from core.errors import Unavailable
 from core.inference import folder
+from ml.judge.detect_run import LEVELS
 from tests.tiny_models import bright_cells, save
 
 
@@ -16,6 +17,10 @@ def test_what_a_command_refuses_is_said(tmp_path: Path) -> None:
     with pytest.raises(Unavailable) as refused:
         command("evaluate", "--run", str(tmp_path / "none"), "--data", str(tmp_path), "--json")
     assert refused.value.message == "./run ml evaluate: run.json is absent or cannot be read."
+
+
+def test_what_is_told_of_a_judgement_is_in_it() -> None:
+    assert set(FIGURES) <= set(LEVELS["box"])
 
 
 def test_a_run_is_packed_as_the_next_version(tmp_path: Path) -> None:

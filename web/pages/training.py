@@ -36,6 +36,7 @@ RECIPES: Final = {
     "detect/yolo11n-lesion": "training.recipe.yolo11n",
     "detect/yolov3-tiny-lesion": "training.recipe.yolov3",
     "detect/trial": "training.recipe.trial_detect",
+    "classify/tails": "training.recipe.tails",
     "classify/efflite0": "training.recipe.efflite0",
     "classify/pair": "training.recipe.pair",
     "classify/cnn10": "training.recipe.cnn10",
@@ -46,7 +47,7 @@ RECIPES: Final = {
 TASKS: Final = {"detect": "training.task.detect", "classify": "training.task.classify"}
 # The figure of tune that a curve shows, all from 0 to 1.
 TUNED: Final = {
-    "detect": (("f1", "training.figure.f1"), ("ap50", "training.figure.ap50")),
+    "detect": (("f1", "training.figure.f1"), ("map50", "training.figure.map50")),
     "classify": (("balanced_accuracy", "training.figure.balanced"),),
 }
 
