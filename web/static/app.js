@@ -28,6 +28,11 @@ function forgetDrafts(isOld) {
   } catch { /* no storage: nothing is kept */ }
 }
 
+// A field for files shows what was chosen beside its button.
+document.addEventListener("change", ({ target }) => {
+  if (target.matches(".file > input")) target.closest(".file").querySelector("output").value = [...target.files].map(({ name }) => name).join(", ");
+});
+
 // Lists: J and K (or the arrows) move from row to row, Enter opens, X marks. Plain letters act outside text fields only.
 const typing = (target) => target.closest("input:not([type=checkbox]), textarea, select, [contenteditable]");
 addEventListener("keydown", (event) => {
