@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ml import decode
 from ml.data import Item
@@ -75,8 +76,8 @@ def figures(found: Sequence[Picture], threshold: float, classes: int, draws: int
 
 
 def mean_figures(seeds: Sequence[Sequence[Picture]], threshold: float, draws: int = DRAWS) -> dict[str, Any]:
-    """Each figure {"value", "low", "high"}: the mean over seeds of the same images in the same order, and its 95 %
-    interval over units, the same units drawn for every seed.
+    """Each figure {"value", "low", "high"}: the mean over seeds, each of its own images (a holdout's are others), and its
+    95 % interval over the units of all of them, the same units drawn for every seed.
 
     f1, precision, recall at IoU 0.5, f1_iou30, f1_centre, map50, recall_iou30 at 0.5 false boxes on a normal image."""
     pools = {how: [judge.pool(found, how) for found in seeds] for how in HOWS}
@@ -85,17 +86,20 @@ def mean_figures(seeds: Sequence[Sequence[Picture]], threshold: float, draws: in
     wanted["recall_iou30"] = ("iou30", lambda pool, weights: judge.recall_at_false(pool, LIMIT, weights))
     wanted["map50"] = ("iou50", judge.average_precision)
     wanted |= {name: ("iou50", _called(name, threshold)) for name in CALLED}
-    units = len(pools["iou50"][0].units)
+    units = list(dict.fromkeys(unit for pool in pools["iou50"] for unit in pool.units))
+    places = [np.array([units.index(unit) for unit in pool.units], np.int64) for pool in pools["iou50"]]
     told: dict[str, Any] = {}
     for name, (how, figure) in wanted.items():
-        mean = _mean(pools[how], figure)
-        low, high = judge.interval(units, mean, draws)
-        told[name] = {"value": _number(mean(np.ones(units))), "low": _number(low), "high": _number(high)}
+        mean = _mean(pools[how], places, figure)
+        low, high = judge.interval(len(units), mean, draws)
+        told[name] = {"value": _number(mean(np.ones(len(units)))), "low": _number(low), "high": _number(high)}
     return told
 
 
-def _mean(pools: Sequence[Pool], figure: Figure) -> Callable[[Floats], float]:
-    return lambda weights: float(np.mean([figure(pool, weights) for pool in pools]))
+def _mean(pools: Sequence[Pool], places: Sequence[NDArray[np.int64]], figure: Figure) -> Callable[[Floats], float]:
+    """The mean over pools for weights of all units; `places`: where the units of each pool are among them."""
+    pairs = list(zip(pools, places, strict=True))
+    return lambda weights: float(np.mean([figure(pool, weights[place]) for pool, place in pairs]))
 
 
 def curve(pool: Pool, points: int = 200) -> dict[str, list[float | None]]:

@@ -102,13 +102,17 @@ def summary(out: Path, seeds: Sequence[int]) -> dict[str, Any]:
 
     AP mixes scores of several networks, each shifted so that its threshold is the middle. Raises BadFolder."""
     each = [_read(out, seed) for seed in seeds]
-    names = set.intersection(*(set(one) for one in each)) if each else set()
-    if not names:
-        raise BadFolder("No fold has been judged yet.")
-    sets = [[one[name] for name in sorted(names)] for one in each]
+    if not all(each):
+        raise BadFolder("There is a seed of which no fold has been judged yet.")
+    sets = [[one[name] for name in sorted(one)] for one in each]
     alone = {str(seed): mean_figures([found], MIDDLE, 0) for seed, found in zip(seeds, sets, strict=True)}
     by_seed = {seed: {name: figure["value"] for name, figure in found.items()} for seed, found in alone.items()}
-    return {"task": "detect", "images": len(names), "mean": mean_figures(sets, MIDDLE), "by_seed": by_seed}
+    return {
+        "task": "detect",
+        "images": {str(seed): len(found) for seed, found in zip(seeds, sets, strict=True)},
+        "mean": mean_figures(sets, MIDDLE),
+        "by_seed": by_seed,
+    }
 
 
 def _read(out: Path, seed: int) -> dict[str, Picture]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ml.judge import detection as judge
+from ml.judge.detected import mean_figures
 from ml.judge.detection import Picture
 
 A, B, FAR = (10, 10, 30, 30), (50, 50, 80, 80), (200, 200, 220, 220)
@@ -124,3 +125,15 @@ def test_nothing_found_and_nothing_there() -> None:
     assert judge.coco_figures([picture([A], [])], 1) == {"map50": 0.0, "map": 0.0}
     with pytest.raises(ValueError, match="class and a lesion"):
         Picture("u", np.zeros((1, 4)), np.zeros(0, np.int64), (), np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
+
+
+def test_the_mean_over_seeds_takes_each_with_its_own_pictures() -> None:
+    """A holdout of another seed is of other pictures, some of the same patients; nothing is lost by that."""
+    first = [picture([A], [(A, 0.9)], "p1"), picture([B], [], "p2"), picture([], [(A, 0.8)], "p3")]
+    second = [picture([A], [(A, 0.9)], "p4"), picture([B], [(B, 0.9)], "p1")]
+    both = mean_figures([first, second], 0.5, 200)
+    alone = [mean_figures([one], 0.5, 0) for one in (first, second)]
+    for name in ("f1", "recall", "precision", "map50"):
+        assert both[name]["value"] == pytest.approx(np.mean([one[name]["value"] for one in alone]), abs=1e-4)
+        assert both[name]["low"] <= both[name]["value"] <= both[name]["high"]
+    assert both["recall"]["value"] == 0.75 and both["recall"]["low"] < both["recall"]["high"]
