@@ -9,8 +9,11 @@ from typing import Final
 from core.deid.text_forms import data_lines, dates_in, plain
 
 _WORD: Final = re.compile(r"[a-z]+|\d+(?:[.,]\d+)*|[\u3041-\u30ff\u3400-\u9fff々]+|[^\W_]")
+# Of the colons of a clock a reader makes dots, or nothing, when the letters are small.
 _TIME: Final = re.compile(
-    r"(?<![\d.:])[0-2]?\d\s?[:：]\s?[0-5]\d(?:\s?[:：.]\s?[0-5]\d)?(?:\s?[ap]\.?m\b)?(?!\d)|\d{1,2}\s*時\s*\d{1,2}\s*分",
+    r"(?<![\d.:])[0-2]?\d\s?[:：]\s?[0-5]\d(?:\s?[:：.]\s?[0-5]\d|[0-5]\d)?(?:\s?[ap]\.?m\b)?(?!\d)"
+    r"|(?<![\d.:])[0-2]?\d[.,]?[0-5]\d\s?[:：]\s?[0-5]\d(?!\d)|(?<![\d.,])[0-2]\d[.,][0-5]\d[.,][0-5]\d(?![\d.,])"
+    r"|\d{1,2}\s*時\s*\d{1,2}\s*分",
     re.IGNORECASE,
 )
 # A date of which the reader tore a number in two: with slashes or hyphens, or with a year of four digits.
