@@ -86,7 +86,7 @@ def test_every_state_is_a_page_that_anybody_can_use(central: Made, browser: Brow
         assert page.locator("polyline").count() == 3  # two losses, one figure
         assert page.locator("details table tbody tr").count() == 7
         page.goto(f"/training/{made['DONE']}")
-        expect(page.get_by_text("# A card")).to_be_visible()
+        expect(page.get_by_role("heading", name="A card")).to_be_visible()
         expect(
             page.get_by_role("button", name={"en": "Register this model", "ja": "このモデルを登録"}[lang])
         ).to_be_visible()
