@@ -14,7 +14,7 @@ from ml.images import Rgb
 from ml.model_file import BadModel
 from ml.runtime import Model
 from ml.samples import picture
-from ml.ventricle import Mask, chances, open_contour
+from ml.ventricle import Floats, Mask, chances, open_contour
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,14 @@ class Seen:
 
     masks: tuple[Mask, ...]
     measured: Measured
+
+
+@dataclass(frozen=True)
+class Border:
+    """The ventricle on one frame: `contour` (80, 2), x and y in pixels of the frame; `score` is the mean probability within."""
+
+    contour: Floats
+    score: float
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,15 @@ class Heart:
         if model.spec.task != "echo" or model.spec.decode != "mask":
             raise BadModel("This model does not draw the left ventricle.")
         return cls(model)
+
+    def border(self, rgb: Rgb, threshold: float | None = None) -> Border | None:
+        """What is on a frame (rows, columns, 3) uint8, from the model's threshold or another one; None for no ventricle.
+
+        Raises ValueError for another kind of array or a broken model."""
+        least = self.model.spec.threshold if threshold is None else threshold
+        (chance,) = chances(self.model, [rgb])
+        contour = open_contour(chance, least)
+        return None if contour is None else Border(contour, float(chance[chance >= least].mean()))
 
     def frames(self, frames: Sequence[Rgb], mm_per_px: float | None = None) -> Seen:
         """Frames (rows, columns, 3) uint8 in order. Raises ValueError for another kind of array or a broken model."""

@@ -118,6 +118,8 @@ _EDITOR_TEXTS: Final = (
     "viewer.object",
     "viewer.proposal_name",
     "viewer.proposals",
+    "viewer.proposing",
+    "viewer.proposing_failed",
     "viewer.range_on",
     "viewer.strip_measure",
     "viewer.strip_name",

@@ -21,9 +21,13 @@ import numpy as np
 from core import logs
 from core.inference import wire
 from core.inference.client import LARGE_FRAME, NO_MODEL
+from ml import model_file
+from ml.heart import Heart
+from ml.images import Rgb
 from ml.model_file import BadModel
-from ml.runtime import Pipeline
+from ml.runtime import PIPELINE_FILE, Pipeline
 from ml.tracking import Settings
+from workers.infer_beats import beats_of
 from workers.infer_follow import Followed, is_follow
 
 log = logging.getLogger("workers.infer")  # as a script it would be called __main__
@@ -37,14 +41,35 @@ ANY: Final = "*"
 class Loaded:
     """A model that is ready, and which row of the registry it is."""
 
-    pipeline: Pipeline
+    runs: Pipeline | Heart
     id: str
+
+    @classmethod
+    def open(cls, folder: Path, id: str) -> "Loaded":
+        """A folder with pipeline.json, of a lone detector, or of a model that draws the ventricle. Raises BadModel."""
+        is_heart = not (folder / PIPELINE_FILE).is_file() and model_file.load(folder).task == "echo"
+        return cls(Heart.open(folder) if is_heart else Pipeline.open(folder), id)
+
+    @property
+    def threshold(self) -> float:
+        one = self.runs
+        return one.detector.spec.threshold if isinstance(one, Pipeline) else one.model.spec.threshold
 
     @property
     def told(self) -> dict[str, Any]:
         """For a door: the threshold is the one that its person has not moved yet."""
-        one = self.pipeline
-        return {"name": one.name, "version": one.version, "id": self.id, "threshold": one.detector.spec.threshold}
+        one = self.runs if isinstance(self.runs, Pipeline) else self.runs.model.spec
+        return {"name": one.name, "version": one.version, "id": self.id, "threshold": self.threshold}
+
+    def frame(self, rgb: Rgb, given: Settings, follow: Mapping[str, Any] | None, followed: Followed) -> dict[str, Any]:
+        """What is on a frame, as `core.inference.client.Client.frame` tells it. Raises ValueError."""
+        if isinstance(self.runs, Heart):
+            border = self.runs.border(rgb, given.sure)
+            drawn = {"points": border.contour.round(2).tolist(), "score": round(border.score, 6)} if border else None
+            return {"boxes": [], "border": drawn} | ({"lesions": []} if follow else {})
+        found = self.runs.frame(rgb, given.faint if follow else given.sure)
+        told = {"boxes": [asdict(one) for one in found if one.score >= given.sure]}
+        return told | ({"lesions": followed.lesions(follow, self.id, given, found)} if follow else {})
 
 
 class Models:
@@ -64,7 +89,7 @@ class Models:
             known = self._loaded.get(domain)
             try:
                 is_known = known is not None and known.id == one["id"]
-                loaded[domain] = known if is_known and known else Loaded(Pipeline.open(Path(one["folder"])), one["id"])
+                loaded[domain] = known if is_known and known else Loaded.open(Path(one["folder"]), one["id"])
                 log.info("model %s takes effect for %s", one["id"], domain)
             except BadModel as trouble:
                 troubles[domain] = str(trouble)
@@ -87,19 +112,23 @@ class Models:
         model = self._loaded.get(str(head.get("domain"))) or self._loaded.get(ANY)
         if model is None:
             return {"error": "Unavailable", "message": NO_MODEL}
-        given = Settings.of(model.pipeline.detector.spec.threshold if threshold is None else threshold)
+        given = Settings.of(model.threshold if threshold is None else threshold)
         with self._busy:
             begun = time.perf_counter()
             try:
-                rgb = np.frombuffer(body, np.uint8).reshape(rows, columns, 3)
-                found = model.pipeline.frame(rgb, given.faint if follow else given.sure)
+                told = model.frame(
+                    np.frombuffer(body, np.uint8).reshape(rows, columns, 3), given, follow, self._followed
+                )
             except ValueError as trouble:
                 return {"error": "Malformed", "message": str(trouble)}
             ms = (time.perf_counter() - begun) * 1000
-        told = {"boxes": [asdict(one) for one in found if one.score >= given.sure], "ms": round(ms, 2)}
-        if follow:
-            told["lesions"] = self._followed.lesions(follow, model.id, given, found)
-        return told | {"model": model.told}
+        return told | {"ms": round(ms, 2), "model": model.told}
+
+    def answer(self, head: Mapping[str, Any], body: bytearray) -> dict[str, Any]:
+        """To any request; one that names nothing else is for a frame."""
+        if head.get("op") == "status":
+            return self.status()
+        return beats_of(head.get("borders")) if head.get("op") == "beats" else self.look(head, body)
 
 
 def _is_threshold(given: object) -> bool:
@@ -119,7 +148,7 @@ def _answer(connection: socket.socket, models: Models, seats: threading.BoundedS
     try:
         while True:
             head, body = wire.receive(connection)
-            wire.send(connection, models.status() if head.get("op") == "status" else models.look(head, body))
+            wire.send(connection, models.answer(head, body))
     except wire.TooLarge:
         with contextlib.suppress(wire.WireBroken):  # the connection ends: what follows is the rest of that frame
             wire.send(connection, {"error": "Malformed", "message": LARGE_FRAME})

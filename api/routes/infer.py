@@ -42,11 +42,19 @@ class BoxOut(SQLModel):
     probabilities: dict[str, float]
 
 
+class BorderOut(SQLModel):
+    points: list[tuple[float, float]] = Field(
+        description="from one end of the mitral plane over the apex to the other, in pixels of the frame"
+    )
+    score: float = Field(description="the mean probability within")
+
+
 class FrameOut(SQLModel):
     frame: int = Field(description="from 1")
     rows: int
     columns: int
     boxes: list[BoxOut]
+    border: BorderOut | None = Field(default=None, description="of the left ventricle, by a model that draws it")
     ms: float = Field(description="the model's own time")
 
 

@@ -95,6 +95,7 @@ class Stream:
                 one = await run_in_threadpool(self._look, frame.content, follow)
                 told |= {"boxes": one.boxes, "ms": one.ms, "rows": one.rows, "columns": one.columns, "model": one.model}
                 told |= {} if one.lesions is None else {"lesions": one.lesions}
+                told |= {} if one.border is None else {"border": one.border}
             except AppError as trouble:
                 told |= {"type": "error", "status": trouble.status, "message": trouble.message}
             told |= {"total_ms": round((time.monotonic() - frame.came) * 1000, 2), "dropped": self.newest.dropped}

@@ -1,6 +1,6 @@
 """What finds lesions on the frames of a candidate, behind one interface; the classical blob detector stands behind it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -9,10 +9,15 @@ from core.deid.candidate import Index
 from core.dicom.ultrasound import Region
 from core.sandbox import Caller
 
+# Of a cine: a sweep shows a lesion on some frames only, and a person goes on from one of them by keyframes.
+FRAMES_OF_A_CINE: Final = 5
+ENDS: Final = ("ed", "es")  # what a proposed border of the ventricle says of its frame, in place of a diagnosis
+
 
 @dataclass(frozen=True)
 class Found:
-    """A shape on a frame (from 1), points in pixels of the stored frame; score 0 to 1; `label` a diagnosis code or ""."""
+    """A shape on a frame (from 1), points in pixels of the stored frame; score 0 to 1; `label` a diagnosis code, of a
+    ventricle's border one of ENDS, or ""."""
 
     frame: int
     kind: Kind
@@ -30,6 +35,10 @@ class Detector(Protocol):
     @property
     def version(self) -> str: ...
 
+    def looked_at(self, frames: int) -> Sequence[int]:
+        """Which frames (from 1) of an image of so many it must see."""
+        ...
+
     def detect(
         self, sandbox: Caller, index: Index, frames: Mapping[int, bytes], regions: tuple[Region, ...]
     ) -> list[Found]:
@@ -39,11 +48,20 @@ class Detector(Protocol):
         ...
 
 
+def spread(frames: int) -> Sequence[int]:
+    """A few frames (from 1), evenly through a cine."""
+    count = min(FRAMES_OF_A_CINE, frames)
+    return sorted({1 + round((frames - 1) * (2 * place + 1) / (2 * count)) for place in range(count)})
+
+
 class Blobs:
     """Dark round areas (`core.curation.blobs`), without a class: it needs no weights and no training."""
 
     name: Final = "dark blobs"
     version: Final = "1"
+
+    def looked_at(self, frames: int) -> Sequence[int]:
+        return spread(frames)
 
     def detect(
         self, sandbox: Caller, index: Index, frames: Mapping[int, bytes], regions: tuple[Region, ...]

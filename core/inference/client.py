@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,14 +51,21 @@ class Client:
         """`boxes` [{x, y, width, height, label, score, probabilities}], `ms` of the model, `model` {name, version, id}.
 
         With `follow` also `lesions` [{number, x, y, width, height, label, score, probabilities, age, seen}] of that stream.
-        Boxes are in pixels of the frame. Raises Malformed for a frame that cannot be looked at, Unavailable where no model
-        is in effect or none answers."""
+        A model of the task echo finds no box but the ventricle: `border` {points [[x, y], ...], score} or None. All in
+        pixels of the frame. Raises Malformed for a frame that cannot be looked at, Unavailable where no model is in
+        effect or none answers."""
         if len(pixels.data) > wire.MOST_BODY:
             raise Malformed(LARGE_FRAME)
         head = {"op": "frame", "rows": pixels.rows, "columns": pixels.columns, "domain": domain, "threshold": threshold}
         if follow is not None:
             head["follow"] = {"key": follow.key, "passed": follow.passed}
         return self._told(self._ask(head, pixels.data, self._patience))
+
+    def beats(self, borders: Sequence[Sequence[Sequence[float]] | None]) -> dict[str, Any]:
+        """The beats of a cine by the `points` of the ventricle on each of its frames, None where there is none.
+
+        `beats` [[end diastole, end systole], ...], frames from 1; `reason` why there are none. Raises Unavailable."""
+        return self._told(self._ask({"op": "beats", "borders": borders}, b"", self._patience))
 
     def status(self) -> dict[str, Any]:
         """`models` {domain: {name, version, id}} that are loaded and `troubles` {domain: sentence}; neither when it is down."""

@@ -54,6 +54,8 @@ def send(node: SiteNode, session: Session, actor: Actor, case_id: UUID) -> Sent:
     model = registry.of_domain(session, case.domain)
     if model is None:
         raise Unavailable(NO_MODEL)
+    if model.task != "detect":
+        raise WrongState("The model of this organ draws the ventricle and finds no lesions: there is nothing to send.")
     objects: dict[str, list[bytes]] = {}
     found = 0
     for image, mask in masked:

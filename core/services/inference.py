@@ -17,12 +17,13 @@ from core.services.decoding import original_frame
 
 MOST_FRAMES: Final = 2000
 UNSURE: Final = "undetermined"
+VENTRICLE: Final = "LV"
 RAW: Final = {"rgb8": 3, "grey8": 1}
 
 
 @dataclass(frozen=True)
 class Look:
-    """What was found on one frame (from 1); `ms` is the model's own time."""
+    """What was found on one frame (from 1); `ms` is the model's own time, `border` of one that draws the ventricle."""
 
     frame: int
     rows: int
@@ -31,6 +32,7 @@ class Look:
     ms: float
     model: dict[str, Any]
     lesions: list[dict[str, Any]] | None = None
+    border: dict[str, Any] | None = None
 
 
 def pixels_of_picture(sandbox: Caller, content: bytes) -> Pixels:
@@ -70,7 +72,8 @@ def look(
     """One frame. Raises Malformed, and Unavailable where there is no model."""
     answer = node.inference.frame(pixels, domain, threshold, follow)
     size = pixels.rows, pixels.columns
-    return Look(frame, *size, answer["boxes"], answer["ms"], answer["model"], answer.get("lesions"))
+    more = answer.get("lesions"), answer.get("border")
+    return Look(frame, *size, answer["boxes"], answer["ms"], answer["model"], *more)
 
 
 def look_at_file(
@@ -81,10 +84,9 @@ def look_at_file(
 
 
 def as_coco(looks: Sequence[Look], classes: Sequence[str]) -> dict[str, Any]:
-    """COCO detection results: an image a frame, an annotation a box, with its score."""
-    labels = [box["label"] or UNSURE for one in looks for box in one.boxes]
-    names = list(dict.fromkeys([*classes, *labels]))
-    boxes = [(place, box) for place, one in enumerate(looks, 1) for box in one.boxes]
+    """COCO detection results: an image a frame, an annotation a box or the ventricle's border, with its score."""
+    found = [(place, box) for place, one in enumerate(looks, 1) for box in [*one.boxes, *_outlined(one)]]
+    names = list(dict.fromkeys([*classes, *(box["label"] or UNSURE for _, box in found)]))
     return {
         "info": {"description": RESEARCH, "model": looks[0].model if looks else None},
         "images": [
@@ -96,11 +98,21 @@ def as_coco(looks: Sequence[Look], classes: Sequence[str]) -> dict[str, Any]:
             {
                 "id": number, "image_id": place, "category_id": names.index(box["label"] or UNSURE) + 1,
                 "bbox": [box["x"], box["y"], box["width"], box["height"]], "area": box["width"] * box["height"],
-                "iscrowd": 0, "score": box["score"],
+                "iscrowd": 0, "score": box["score"], **({"segmentation": [box["outline"]]} if "outline" in box else {}),
             }
-            for number, (place, box) in enumerate(boxes, 1)
+            for number, (place, box) in enumerate(found, 1)
         ],
     }  # fmt: skip
+
+
+def _outlined(one: Look) -> list[dict[str, Any]]:
+    """The ventricle's border as a box with its `outline` x, y, x, y, …; none of a model that finds lesions."""
+    if one.border is None:
+        return []
+    x, y = zip(*one.border["points"], strict=True)
+    outline = [place for point in one.border["points"] for place in point]
+    box = {"x": min(x), "y": min(y), "width": max(x) - min(x), "height": max(y) - min(y)}
+    return [box | {"label": VENTRICLE, "score": one.border["score"], "outline": outline}]
 
 
 def _frames(node: Node, content: bytes, first: int, last: int | None) -> Iterator[tuple[int, Pixels]]:

@@ -1,13 +1,16 @@
 """The model in effect as the detector behind proposals: the infer process looks, a person decides."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from core.curation.detector import Blobs, Detector, Found
+import numpy as np
+
+from core.curation.detector import ENDS, Blobs, Detector, Found, spread
+from core.curation.shapes import Points
 from core.deid.candidate import Index
 from core.dicom.ultrasound import Region
-from core.inference.client import Client
+from core.inference.client import Client, Pixels
 from core.models.registry import ModelVersion
 from core.node import Node
 from core.sandbox import Caller
@@ -15,6 +18,8 @@ from core.services import inference
 from core.vocabulary import domain as vocabulary
 
 CLASSICAL: Final[Detector] = Blobs()
+MOST_FRAMES: Final = 240  # of a cine, for its beats: some seconds
+POINTS_OF_BORDER: Final = 13  # few enough to be moved by hand; a spline goes through them
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,10 @@ class Learned:
     domain: str
     codes: frozenset[str]
     client: Client = field(repr=False)
+
+    def looked_at(self, frames: int) -> Sequence[int]:
+        """See `Detector.looked_at`."""
+        return spread(frames)
 
     def detect(
         self, sandbox: Caller, index: Index, frames: Mapping[int, bytes], regions: tuple[Region, ...]
@@ -42,12 +51,65 @@ class Learned:
         return found
 
 
+@dataclass(frozen=True)
+class LearnedBorder:
+    """A version that draws the left ventricle: its border at both ends of each beat of a cine.
+
+    It sees the sector alone where the file says where that lies: it was trained on such pictures."""
+
+    name: str
+    version: str
+    domain: str
+    client: Client = field(repr=False)
+
+    def looked_at(self, frames: int) -> Sequence[int]:
+        """See `Detector.looked_at`; a still has no beat."""
+        return range(1, min(frames, MOST_FRAMES) + 1) if frames > 1 else ()
+
+    def detect(
+        self, sandbox: Caller, index: Index, frames: Mapping[int, bytes], regions: tuple[Region, ...]
+    ) -> list[Found]:
+        """See `Detector.detect`; raises Unavailable where the infer process does not answer."""
+        sector = max(regions, key=lambda one: (one.x1 - one.x0 + 1) * (one.y1 - one.y0 + 1), default=None)
+        numbers, borders = list(frames), []
+        for stored in frames.values():
+            pixels = inference.pixels_of_stored(sandbox, stored, index.format, index.palette)
+            borders.append(self.client.frame(_cut(pixels, sector), self.domain).get("border"))
+        if not numbers:
+            return []
+        beats = self.client.beats([border and border["points"] for border in borders])["beats"]
+        corner = (sector.x0, sector.y0) if sector else (0, 0)
+        return [
+            Found(numbers[place - 1], "line", _few(border["points"], corner), border["score"], end)
+            for beat in beats
+            for place, end in zip(beat, ENDS, strict=True)
+            if (border := borders[place - 1]) is not None
+        ]
+
+
 def detector(node: Node, model: ModelVersion | None, domain: str) -> Detector:
     """What looks at an image of this organ: the version in effect, else the classical detector."""
     if model is None:
         return CLASSICAL
+    if model.task == "echo":
+        return LearnedBorder(model.name[:64], str(model.version), domain, node.inference)
     codes = frozenset(option.code for option in vocabulary.load(domain).options["diagnosis"])
     return Learned(model.name[:64], str(model.version), domain, codes, node.inference)
+
+
+def _cut(pixels: Pixels, region: Region | None) -> Pixels:
+    """The part of a frame that a region shows."""
+    if region is None:
+        return pixels
+    whole = np.frombuffer(pixels.data, np.uint8).reshape(pixels.rows, pixels.columns, 3)
+    part = whole[region.y0 : region.y1 + 1, region.x0 : region.x1 + 1]
+    return Pixels(part.shape[0], part.shape[1], part.tobytes())
+
+
+def _few(points: Sequence[Sequence[float]], corner: tuple[int, int]) -> Points:
+    """Some of a border's points, both ends among them, in pixels of the whole frame."""
+    chosen = np.linspace(0, len(points) - 1, min(POINTS_OF_BORDER, len(points))).round().astype(int)
+    return tuple((round(points[at][0] + corner[0], 2), round(points[at][1] + corner[1], 2)) for at in chosen)
 
 
 def _is_in(x: float, y: float, region: Region) -> bool:

@@ -1,6 +1,5 @@
 """Help from a model: what it proposes on an image is accepted, edited or rejected by a person, and else nothing."""
 
-from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
@@ -19,8 +18,6 @@ from core.services import curation, learned, masks, registry, rois
 from core.services.candidate import kind_of
 from core.services.facts import regions_of
 
-# Of a cine: a sweep shows a lesion on some frames only, and a person goes on from one of them by keyframes.
-FRAMES_OF_A_CINE: Final = 5
 _TISSUE: Final = 1  # PS3.3 C.8.5.5.1.2: a 2D region (spatial format 1) shows tissue
 
 
@@ -43,7 +40,7 @@ def ask(node: SiteNode, session: Session, actor: Actor, image_id: UUID) -> tuple
     if one is None:
         index = Index.of(mask.candidate)
         with node.staging.open(image.id, kind_of(mask.revision)) as reader:
-            frames = {frame: frame_bytes(reader, index, frame - 1) for frame in _looked_at(image.frames)}
+            frames = {frame: frame_bytes(reader, index, frame - 1) for frame in detector.looked_at(image.frames)}
         regions = tuple(region for region in regions_of(image.facts) if region.spatial_format == _TISSUE)
         found = detector.detect(node.sandbox, index, frames, regions)
         one = ProposalSet(image_id=image.id, digest=digest, model=detector.name, model_version=detector.version)
@@ -71,6 +68,20 @@ def accept(session: Session, actor: Actor, proposal_id: UUID, given: Roi) -> Roi
     _move(session, actor, proposal, ProposalState.ACCEPTED)
     roi = rois.add_once(session, actor, image.id, given)
     proposal.roi_id = roi.id
+    return roi
+
+
+def accept_into(session: Session, actor: Actor, proposal_id: UUID, roi_id: UUID) -> Roi:
+    """A person has taken a proposed border into the ventricle's contour, as it is or edited. Twice is once.
+
+    Raises NotFound where that is no contour on the same image, and WrongState for one that was answered otherwise."""
+    proposal, image = _mine(session, actor, proposal_id)
+    roi = session.get(Roi, roi_id)
+    if roi is None or roi.image_id != image.id or (roi.kind, roi.use) != (proposal.kind, "lv"):
+        raise NotFound
+    if proposal.state != ProposalState.ACCEPTED or proposal.roi_id != roi.id:
+        _move(session, actor, proposal, ProposalState.ACCEPTED)
+        proposal.roi_id = roi.id
     return roi
 
 
@@ -104,9 +115,3 @@ def _move(session: Session, actor: Actor, proposal: ModelProposal, to: ProposalS
 def _of(session: Session, one: ProposalSet) -> list[ModelProposal]:
     statement = select(ModelProposal).where(ModelProposal.set_id == one.id)
     return list(session.exec(statement.order_by(col(ModelProposal.score).desc(), col(ModelProposal.id))))
-
-
-def _looked_at(frames: int) -> Sequence[int]:
-    """Frames from 1, evenly through the cine."""
-    count = min(FRAMES_OF_A_CINE, frames)
-    return sorted({1 + round((frames - 1) * (2 * place + 1) / (2 * count)) for place in range(count)})

@@ -19,6 +19,8 @@ from core.node import Node
 from core.permissions import ALL_DOMAINS, Actor, Verb, check
 from core.vocabulary import domain as vocabulary
 
+RUNS_ALONE: Final = ("detect", "echo")
+HEART: Final = "heart"
 TAKES_EFFECT: Final[Mapping[str, ModelState]] = {"site": ModelState.ACCEPTED}
 
 
@@ -87,8 +89,12 @@ def take_effect(node: Node, session: Session, actor: Actor, model_id: UUID) -> M
     An older one is rolled back to by the same step. Raises WrongState for one that is in effect already."""
     model = _decidable(session, actor, model_id)
     to = effect_state(node.settings.role)
-    if model.task != "detect":
+    if model.task not in RUNS_ALONE:
         raise WrongState("A model that finds nothing by itself runs as a part of a pipeline only.")
+    if model.task == "echo" and model.domain != HEART:
+        raise WrongState(
+            "A model that draws the ventricle takes effect for the heart alone: register it for that organ."
+        )
     before = select(ModelVersion).where(
         ModelVersion.domain == model.domain, col(ModelVersion.state).in_([*IN_EFFECT]), ModelVersion.id != model.id
     )

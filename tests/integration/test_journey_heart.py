@@ -4,21 +4,26 @@ import math
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlmodel import select
 
-from core.db import reading
+from core.db import reading, transaction
 from core.models.curation import Roi
 from core.models.heart import FrameMarks
 from core.models.people import Role
+from core.models.proposals import ModelProposal, ProposalSet, ProposalState
 from core.services import curation
 from ml.phantom_heart import HeartTruth, heart_study
 from tests.casework import Case
 from tests.live import Live, chromium, live, violations, visit
+from tests.modelled import kept, put_in_effect
 from tests.postgres_fixture import ScratchPostgres
+from tests.tiny_models import save_heart
 from tests.viewer_site import hospital
 
 OFF_PX = 2.0
@@ -221,6 +226,77 @@ def test_proposed_beats_are_taken_and_a_wrong_mark_moved(site: tuple[Live, Case]
         assert box
         page.mouse.click(box["x"] + box["width"], box["y"] + 30)
         shows(page, FRAMES)
+
+
+def test_a_models_borders_are_taken_and_give_the_volumes(
+    site: tuple[Live, Case], browser: Browser, tmp_path: Path
+) -> None:
+    """By key in one view and by its buttons in the other; nothing counts before a person has taken it."""
+    node, case = site
+    clear(node, case)
+    node.person("mori", Role.SITEPI, Role.SITEIT)
+    put_in_effect(node.served, save_heart(tmp_path / "echo"), "mori", "heart")
+    with kept(node.served), visit(browser, node.url, "kaneko", lang="en") as page:
+        number = number_of(case, A4C)
+        diastole, systole = truth_of(case, number).ends[0]
+        opened(page, case, number)
+        page.select_option("#heart-view", A4C)
+        page.locator("#stage").focus()
+        for frame, end in ((diastole, "End diastole"), (systole, "End systole")):
+            page.keyboard.press("u")
+            shows(page, frame)
+            proposed = page.locator("#shapes .tone-proposal")
+            expect(proposed).to_have_count(1)
+            expect(proposed).to_have_attribute("aria-label", re.compile(rf"Proposal: {end}, \d+ %, frame {frame}"))
+            assert frame not in drawn(case, number)
+            page.keyboard.press("y")
+            expect(proposed).to_have_count(0)
+            eventually(page, lambda frame=frame: frame in drawn(case, number))
+        assert violations(page) == []
+        expect(page.locator("#heart-beats button")).to_have_text([f"ED {diastole}", f"ES {systole}"])
+        assert {state for state, _ in answered(page, case, number, 2)} == {ProposalState.ACCEPTED}
+        expect(page.locator("#heart-volumes tbody tr")).not_to_have_count(0)
+
+        number = number_of(case, A2C)
+        opened(page, case, number)
+        page.click("#heart [data-deed=ask]")
+        expect(page.locator("#shapes .tone-proposal")).to_have_count(1)
+        page.click("#heart [data-deed=refuse]")
+        page.click("#heart [data-deed=ask]")
+        expect(page.locator("#shapes .tone-proposal")).to_have_count(1)
+        page.click("#heart [data-deed=accept]")
+        states = answered(page, case, number, 2)
+        assert sorted(state for state, _ in states) == [ProposalState.ACCEPTED, ProposalState.REJECTED]
+        assert {roi for _, roi in states} == {None, contours(case)[number].id}
+        assert len(drawn(case, number)) == 1
+
+
+def drawn(case: Case, number: int) -> set[int]:
+    """The frames of an image with a contour."""
+    return {frame for frame, _ in contours(case).get(number, Roi(keyframes=[])).keyframes}
+
+
+def clear(node: Live, case: Case) -> None:
+    """Without contours and marks, as at the beginning."""
+    with transaction(node.served.node.engine, "test.clear") as session:
+        for roi in session.exec(select(Roi).where(Roi.use == "lv")):
+            roi.deleted = True
+        for row in session.exec(select(FrameMarks)):
+            row.view, row.beats = None, []
+
+
+def answered(page: Page, case: Case, number: int, count: int) -> list[tuple[ProposalState, UUID | None]]:
+    """What became of the proposals on an image, once so many are answered."""
+    image = next(image for image in case.images() if image.number == number)
+
+    def states() -> list[tuple[ProposalState, UUID | None]]:
+        with reading(case.node.engine) as session:
+            sets = select(ProposalSet.id).where(ProposalSet.image_id == image.id)
+            rows = session.exec(select(ModelProposal).where(ModelProposal.set_id.in_(sets)))  # type: ignore[attr-defined]
+            return [(row.state, row.roi_id) for row in rows if row.state != ProposalState.PROPOSED]
+
+    eventually(page, lambda: len(states()) == count)
+    return states()
 
 
 def test_m_mode_shows_the_wall_that_comes_and_goes(site: tuple[Live, Case], browser: Browser) -> None:

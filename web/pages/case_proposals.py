@@ -20,14 +20,15 @@ _HERE: Final = "/cases/{case_id}/images/{image_id}/proposals"
 
 
 class Answered(Sent):
-    """`roi` is what comes of an accepted one, as the page draws it."""
+    """`roi` is what comes of an accepted one, as the page draws it; `roiId` the contour that took up a border."""
 
     answer: Literal["accept", "reject"]
     roi: RoiSent | None = None
+    roi_id: UUID | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> "Answered":
-        if (self.answer == "accept") != (self.roi is not None):
+        if [self.roi, self.roi_id].count(None) != (1 if self.answer == "accept" else 2):
             raise ValueError("an accepted proposal comes with its ROI, a rejected one without")
         return self
 
@@ -46,6 +47,9 @@ def case_answer_proposal(
 ) -> Response:
     if proposals.image_of(session, proposal_id) != image.id:
         raise NotFound
+    if body.roi_id is not None:
+        proposals.accept_into(session, actor, proposal_id, body.roi_id)
+        return JSONResponse({"state": "ACCEPTED"})
     if body.roi is None:
         proposals.reject(session, actor, proposal_id)
         return JSONResponse({"state": "REJECTED"})

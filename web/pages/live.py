@@ -22,7 +22,7 @@ Looker = Annotated[Actor, may(Verb.INFER)]
 _WORDS: Final = (
     "live.word.cyst", "live.word.non_cyst", "live.word.unsure", "live.word.connecting", "live.word.running",
     "live.word.closed", "live.word.no_model", "live.word.no_camera", "live.word.bad_file", "live.word.found",
-    "live.word.play", "live.word.pause", "live.word.refused",
+    "live.word.play", "live.word.pause", "live.word.refused", "live.word.ventricle",
 )  # fmt: skip
 
 

@@ -85,7 +85,7 @@ def _model(
         "files": registry.files_of(session, model),
         "registered_by": _name(session, model.registered_by),
         "decided_by": _name(session, model.decided_by),
-        "may_take": registry.effect_state(node.settings.role) in moves and model.task == "detect",
+        "may_take": registry.effect_state(node.settings.role) in moves and model.task in registry.RUNS_ALONE,
         "may_retire": ModelState.RETIRED in moves,
         "other": other if other and other.id != model.id else None,
         "running": _running(node, [model]).get(str(model.id)),

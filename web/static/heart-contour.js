@@ -182,10 +182,21 @@ export class Contour {
     return true;
   }
 
-  #put(points) {
+  /** A border that was proposed is the contour of its frame, in place of one that is there. The id of the contour once it
+   *  is saved; null when it was refused. */
+  async takeUp(frame, points) {
+    this.draft = [];
+    this.#put(points.map((point) => [...point]), frame);
+    const { id } = this.#mine.contour;
+    return (await this.#flush()) ? id : null;
+  }
+
+  #put(points, at = this.#frame) {
     this.#mine.contour ??= { id: newId(), lesionId: newId(), version: 0, keyframes: [], uncertain: [], isNew: true };
     const { contour } = this.#mine;
-    contour.keyframes = [...contour.keyframes, [this.#frame, points]].sort((a, b) => a[0] - b[0]);
+    const others = contour.keyframes.filter(([frame]) => frame !== at);
+    if (others.length < contour.keyframes.length) contour.uncertain = contour.uncertain.filter(([frame]) => frame !== at);
+    contour.keyframes = [...others, [at, points]].sort((a, b) => a[0] - b[0]);
     this.#later();
   }
 
@@ -219,21 +230,22 @@ export class Contour {
     this.told.changed();
     clearTimeout(this.#timer);
     const image = this.#image;
-    this.waiting = () => { this.waiting = null; this.#save(image); };
+    this.waiting = () => { this.waiting = null; return this.#save(image); };
     this.#timer = setTimeout(() => this.waiting?.(), PAUSE_MS);
   }
 
   #flush() {
     clearTimeout(this.#timer);
-    this.waiting?.();
+    return this.waiting?.();
   }
 
+  /** Whether the server has it now. */
   async #save(image) {
     const mine = heart.images[image.id];
     const { contour } = mine;
     const isGone = contour.keyframes.length === 0;
     if (isGone) mine.contour = null;
-    if (isGone && contour.isNew) return;
+    if (isGone && contour.isNew) return false;
     const isNew = contour.isNew;
     contour.isNew = false;
     const path = isNew ? `/cases/${data.caseId}/images/${image.id}/rois` : `/cases/${data.caseId}/rois/${contour.id}`;
@@ -245,8 +257,10 @@ export class Contour {
       }));
       contour.version = told.version;
       this.told.saved();
+      return true;
     } catch (error) {
       this.told.failed(error);
+      return false;
     }
   }
 }

@@ -30,11 +30,12 @@ export class Boxes {
     return number === undefined ? "" : `${number} · `;
   }
 
-  /** `boxes` in pixels of a picture of `width` x `height`. */
-  show(boxes, width, height) {
+  /** `boxes`, and the `border` [[x, y], ...] of a ventricle or null, in pixels of a picture of `width` x `height`. */
+  show(boxes, width, height, border = null) {
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     const size = Math.max(width / 48, 9);
-    this.svg.replaceChildren(...boxes.flatMap((box) => {
+    const line = border ? [element("polyline", { points: border.map((point) => point.join(",")).join(" ") })] : [];
+    this.svg.replaceChildren(...line, ...boxes.flatMap((box) => {
       const said = `${this.numbered(box)}${this.named(box.label)} ${Math.round(box.score * 100)}%`;
       const above = box.y > size * 1.6;
       return [

@@ -11,7 +11,7 @@ const { words, images } = JSON.parse($("live-data").textContent);
 const canvas = $("picture"), context = canvas.getContext("2d");
 const small = document.createElement("canvas"), sending = small.getContext("2d");
 const boxes = new Boxes($("boxes"), words), timeline = new Timeline($("timeline"));
-let source = null, frame = 0, isPlaying = false, isEncoding = false, isWaiting = false, skipped = 0, due = 0, shown = [];
+let source = null, frame = 0, isPlaying = false, isEncoding = false, isWaiting = false, skipped = 0, due = 0, shown = [], border = null;
 
 const stream = new Stream({
   said(answer, note) {
@@ -19,8 +19,9 @@ const stream = new Stream({
     if (answer.type === "error") { say(answer.status === 503 ? words.no_model : words.refused); return; }
     const scale = note.scale;
     shown = (answer.lesions ?? answer.boxes).map((box) => ({ ...box, x: box.x / scale, y: box.y / scale, width: box.width / scale, height: box.height / scale }));
+    border = answer.border && { score: answer.border.score, points: answer.border.points.map((point) => point.map((place) => place / scale)) };
     show();
-    timeline.put(note.frame, shown);
+    timeline.put(note.frame, border ? [{ label: words.ventricle, score: border.score }] : shown);
     $("live-model").textContent = `${answer.model.name} v${answer.model.version}`;
     tell();
     if (!isPlaying && source.count && note.frame !== frame) look();
@@ -40,12 +41,10 @@ function say(text) { $("state").textContent = text; }
 function show() {
   const least = Number($("threshold").value);
   const sure = shown.filter((box) => box.number !== undefined || box.score >= least);
-  boxes.show(sure, canvas.width, canvas.height);
-  $("list").replaceChildren(...sure.map((box) => {
-    const item = document.createElement("li");
-    item.textContent = `${boxes.numbered(box)}${boxes.named(box.label)} · ${Math.round(box.score * 100)}% · ${Math.round(box.width)} × ${Math.round(box.height)} px`;
-    return item;
-  }));
+  boxes.show(sure, canvas.width, canvas.height, border?.points);
+  const lines = sure.map((box) => `${boxes.numbered(box)}${boxes.named(box.label)} · ${Math.round(box.score * 100)}% · ${Math.round(box.width)} × ${Math.round(box.height)} px`);
+  if (border) lines.push(`${words.ventricle} · ${Math.round(border.score * 100)}%`);
+  $("list").replaceChildren(...lines.map((line) => Object.assign(document.createElement("li"), { textContent: line })));
 }
 
 function tell() {
@@ -130,6 +129,7 @@ function take(next, domain) {
   frame = 1;
   skipped = 0;
   shown = [];
+  border = null;
   boxes.clear();
   timeline.begin(next.count);
   $("hint").hidden = true;

@@ -1,6 +1,6 @@
 // How a shape is drawn: its path in SVG, in pixels of the stored frame; marks keep their size on the screen. Pure.
 "use strict";
-import { outline } from "./tracks.js";
+import { openSpline, outline } from "./tracks.js";
 
 const TICK = 6;
 const CROSS = 8;
@@ -8,9 +8,9 @@ const put = (value) => Math.round(value * 100) / 100;
 const through = (points) => points.map(([x, y], index) => `${index ? "L" : "M"}${put(x)} ${put(y)}`).join("");
 
 /** The path of a shape at a scale of so many screen pixels to one of the frame. */
-export function pathOf({ kind, points }, scale = 1) {
+export function pathOf({ kind, use, points }, scale = 1) {
   if (kind === "ellipse") return ellipsePath(points);
-  if (kind === "line") return through(points);
+  if (kind === "line") return through(use === "lv" ? openSpline(points) : points);
   if (kind === "points") return points.length === 2 ? caliperPath(points, TICK / scale) : points.map((point) => crossPath(point, CROSS / scale)).join("");
   return `${through(outline({ kind, points }))}Z`;
 }

@@ -116,12 +116,22 @@ export class Heart {
     else if (deed === "doubt" && !contour.doubt()) this.viewer.say(say("no_point"), "warn");
     else if (["back", "drop", "remove"].includes(deed)) contour[deed]();
     else if (deed === "take") this.#take();
+    else if (deed === "ask") this.viewer.proposals.next();
+    else if (deed === "accept") this.viewer.proposals.accept();
+    else if (deed === "refuse") this.viewer.proposals.reject();
     this.#controls();
   }
 
   #beat(kind) {
     if (this.#image.frames < 2) return;
     this.#mark({ beats: marked(this.#mine.beats, this.viewer.frame, kind) });
+  }
+
+  /** A border that a model proposed and a person took: its frame is an end of a beat. The contour's id, null when refused. */
+  takeUp({ frame, label }, points) {
+    const kind = KINDS.indexOf(label);
+    if (kind >= 0 && !this.#mine.beats.some((beat) => beat[kind] === frame)) this.#mark({ beats: marked(this.#mine.beats, frame, kind) });
+    return this.contour.takeUp(frame, points);
   }
 
   async #mark(change) {
@@ -172,7 +182,7 @@ export class Heart {
     const { contour, mmode } = this;
     const isCine = this.#image.frames > 1;
     const able = {
-      ed: isCine, es: isCine, proposals: isCine && this.#mine.proposals.length > 0, contour: true, finish: contour.draft.length >= 5,
+      ask: isCine, accept: isCine, refuse: isCine, ed: isCine, es: isCine, proposals: isCine && this.#mine.proposals.length > 0, contour: true, finish: contour.draft.length >= 5,
       copy: !contour.here && contour.nearest !== null, doubt: Boolean(contour.here), remove: Boolean(contour.here), take: heart.volumes.ejections.length > 0,
     };
     for (const button of $("heart").querySelectorAll("[data-deed]")) {

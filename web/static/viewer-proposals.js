@@ -1,11 +1,15 @@
 // Help from a model: shapes that it proposes, dashed and apart from the ROIs. Nothing of it is an ROI until a person says so.
 "use strict";
 import { save } from "./case-save.js";
+import { heart, say } from "./heart-words.js";
 import { boxOf } from "./tracks.js";
 import { base, data, figure, labelOf, t } from "./viewer-words.js";
 
 const PREFIX = "proposal:";
 const DONE = new Set(["ACCEPTED", "EDITED", "REJECTED"]);
+// A border of the ventricle goes into the contour of its image; it is drawn as a line, and a lesion never is.
+const isBorder = ({ kind }) => kind === "line";
+const wordOf = (one) => (isBorder(one) && heart ? say(`${one.label}_long`) : labelOf(one.label)) || t("proposals");
 
 export class Proposals {
   #image = null;
@@ -20,20 +24,24 @@ export class Proposals {
     this.#image = image;
   }
 
-  /** What is proposed for this image, asked for once, when a person wants it: nobody has to clear what they did not ask for. */
+  /** What is proposed for this image, asked for once, when a person wants it: nobody has to clear what they did not ask for.
+   *  False when the model could not be asked. */
   async #ask(image) {
-    if (!data.proposes || this.#known.has(image.id) || !data.mayCurate || !data.maySeePixels || !image.mask?.digest) return;
+    if (!data.proposes || this.#known.has(image.id) || !data.mayCurate || !data.maySeePixels || !image.mask?.digest) return true;
     this.#known.set(image.id, []);
+    this.viewer.say(t("proposing"), "");
     try {
       const answer = await fetch(this.#path(image), { method: "POST", credentials: "same-origin", headers: { Accept: "application/json" } });
       if (!answer.ok) throw { status: answer.status };
       const { proposals, model } = await answer.json();
       this.#known.set(image.id, proposals.filter(({ state }) => !DONE.has(String(state).toUpperCase())).map((one) => ({ ...one, model })));
     } catch {
-      this.#known.delete(image.id); // The network is away, or the candidate changed: it can be asked for again.
-      return;
+      this.#known.delete(image.id); // The network or the model is away, or the candidate changed: it can be asked for again.
+      return false;
     }
+    this.viewer.say("", "");
     if (image === this.#image && this.#open.length && this.viewer.mode === "look") this.viewer.rois.show();
+    return true;
   }
 
   #path(image) {
@@ -55,14 +63,14 @@ export class Proposals {
   /** The open proposals of a frame, as viewer-shapes.js shows them. */
   items(frame) {
     return this.#open.filter((one) => one.frame === frame).map((one) => ({
-      id: PREFIX + one.id, kind: one.kind, use: "lesion", points: one.points, tone: "proposal", dashed: true, isKey: false,
+      id: PREFIX + one.id, kind: one.kind, use: isBorder(one) ? "lv" : "lesion", points: one.points, tone: "proposal", dashed: true, isKey: false,
       tag: `${figure(one.score * 100)} %`, name: () => this.#name(one),
     }));
   }
 
   #name(one) {
     const { width, height } = boxOf(one);
-    return t("proposal_name", { label: labelOf(one.label) || t("proposals"), score: figure(one.score * 100), frame: one.frame, width: figure(width), height: figure(height) });
+    return t("proposal_name", { label: wordOf(one), score: figure(one.score * 100), frame: one.frame, width: figure(width), height: figure(height) });
   }
 
   /** The chosen proposal, else the surest of this frame. */
@@ -74,7 +82,7 @@ export class Proposals {
 
   /** To the next frame with an open proposal, which is chosen then. */
   async next() {
-    await this.#ask(this.#image);
+    if (!(await this.#ask(this.#image))) return this.viewer.say(t("proposing_failed"), "warn");
     const { frame } = this.viewer;
     const later = this.#open.filter((one) => one.frame > frame);
     const one = later.toSorted((a, b) => a.frame - b.frame)[0] ?? this.#open[0];
@@ -114,7 +122,8 @@ export class Proposals {
     if (!data.mayCurate) return this.viewer.say(t("forbidden"), "warn");
     this.#known.set(image.id, this.#open.filter((other) => other !== one));
     shapes.selected = shapes.selected.filter((id) => id !== PREFIX + one.id);
-    const roi = answer === "accept" ? rois.make(one.kind, "lesion", [[one.frame, points ?? one.points]], one.label ? { label: one.label } : {}) : null;
+    const isTaken = answer === "accept";
+    const roi = isTaken && !isBorder(one) ? rois.make(one.kind, "lesion", [[one.frame, points ?? one.points]], one.label ? { label: one.label } : {}) : null;
     if (roi) {
       image.rois.push(roi);
       rois.number(roi.lesionId);
@@ -123,7 +132,9 @@ export class Proposals {
     rois.show();
     if (roi) shapes.focus(roi.id);
     try {
-      const told = await save("POST", `${this.#path(image)}/${one.id}`, () => ({ answer, ...(roi ? { roi: rois.bodyOf(roi) } : {}) }));
+      const roiId = isTaken && isBorder(one) ? await this.viewer.heart.takeUp(one, points ?? one.points) : null;
+      if (isTaken && !roi && !roiId) return undefined; // the contour was refused, and the page has said why
+      const told = await save("POST", `${this.#path(image)}/${one.id}`, () => ({ answer, ...(roi && { roi: rois.bodyOf(roi) }), ...(roiId && { roiId }) }));
       if (roi) Object.assign(roi, told.roi ?? { version: 1 });
       document.dispatchEvent(new CustomEvent("sonobank:rois", { detail: { imageId: image.id, rois: image.rois } }));
     } catch (error) {

@@ -30,6 +30,9 @@ const DEEDS = {
   duplicate: (viewer) => viewer.tracks.duplicate(),
   split: (viewer) => viewer.tracks.split(),
   merge: (viewer) => viewer.tracks.merge(),
+  ask: (viewer) => viewer.proposals.next(),
+  accept: (viewer) => viewer.proposals.accept(),
+  refuse: (viewer) => viewer.proposals.reject(),
 };
 
 class Viewer {

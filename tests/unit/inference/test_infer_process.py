@@ -1,6 +1,7 @@
 """The infer process answers frames, takes up other models while it runs, survives nonsense, and is waited for when killed."""
 
 import json
+import math
 import socket
 import struct
 import subprocess
@@ -17,8 +18,9 @@ import pytest
 from core.errors import Malformed, Unavailable
 from core.inference import wire
 from core.inference.client import Client, Pixels
-from tests.tiny_models import save_pipeline
+from tests.tiny_models import save_heart, save_pipeline
 
+WIDTHS = [20 + 6 * math.cos(math.pi * (frame - 2) / 4) for frame in range(17)]  # widest on frames 3 and 11, from 1
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -163,6 +165,31 @@ def test_other_models_take_effect_while_frames_come(folder: Path, tmp_path: Path
     finally:
         stop.set()
         watcher.join(30)
+        client.close()
+        running.end()
+
+
+def test_a_model_of_the_ventricle_draws_its_border(tmp_path: Path) -> None:
+    running = Process(tmp_path / "socket", {"heart": {"folder": str(save_heart(tmp_path / "heart")), "id": "1"}})
+    client = Client(running.path, patience_seconds=30)
+    try:
+        dark = np.full((224, 224, 3), 200, np.uint8)
+        assert client.frame(Pixels(224, 224, dark.tobytes()), "heart")["border"] is None
+        dark[60:120, 90:130] = 0
+        told = client.frame(Pixels(224, 224, dark.tobytes()), "heart")
+        assert (told["boxes"], told["model"]["threshold"]) == ([], 0.5)
+        xs, ys = zip(*told["border"]["points"], strict=True)
+        sides = (min(xs), max(xs), min(ys), max(ys))
+        assert len(xs) == 80 and sides == pytest.approx((90, 130, 60, 120), abs=1.5)
+        assert told["border"]["score"] == pytest.approx(1, abs=0.01)
+
+        beat = [[[100.0 - w, 100.0], [100 - w, 60], [100, 40], [100 + w, 60], [100.0 + w, 100]] for w in WIDTHS]
+        assert client.beats(beat) == {"beats": [[3, 7], [11, 15]], "reason": ""}
+        assert client.beats([None] * 9) == {"beats": [], "reason": "The ventricle was not found on enough frames."}
+        for odd in ("x", [1], [[]], [[[1, 2, 3]]], [[["a", "b"]]], [[[1, None]]], [[[1, 2], [3]]], [None] * 2001):
+            with pytest.raises(Malformed, match="request for beats"):
+                client.beats(odd)  # type: ignore[arg-type]
+    finally:
         client.close()
         running.end()
 

@@ -25,7 +25,9 @@ from web.render import TEMPLATES, environment
 from web.states import TONES
 
 WEB = Path(texts.__file__).parent
-HEART: Final = {"ed", "es", "proposals", "contour", "finish", "copy", "doubt", "remove", "mmode", "take"}
+HEART: Final = {
+    "ed", "es", "proposals", "contour", "finish", "copy", "doubt", "remove", "mmode", "take", "ask", "accept", "refuse",
+}  # fmt: skip
 FAMILIES: Final[dict[str, set[str]]] = {
     "heart.deed_": HEART,
     "heart.short_": HEART,
