@@ -42,7 +42,8 @@ class Detector(Protocol):
     def detect(
         self, sandbox: Caller, index: Index, frames: Mapping[int, bytes], regions: tuple[Region, ...]
     ) -> list[Found]:
-        """What is on these stored frames {number from 1: bytes}, decoded in the sandbox only.
+        """What is on these stored frames {number from 1: bytes}, decoded in the sandbox only. `regions`: where tissue is,
+        the largest first.
 
         Raises Refused for a frame that cannot be decoded."""
         ...

@@ -13,6 +13,7 @@ from core.dicom.quiet import PARSER_ERRORS
 
 MAX_REGIONS: Final = 256
 _CENTIMETRES: Final = 3
+_TWO_DIMENSIONS: Final = 1  # spatial format (PS3.3 C.8.5.5.1.1)
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,12 @@ def region_around(regions: tuple[Region, ...], x0: int, y0: int, x1: int, y1: in
     """The region that holds the whole box of pixels, both ends included; of several as `region_at`."""
     holding = [one for one in regions if one.x0 <= x0 and one.y0 <= y0 and x1 <= one.x1 and y1 <= one.y1]
     return min(holding, key=lambda one: (one.is_low_priority, (one.x1 - one.x0) * (one.y1 - one.y0)), default=None)
+
+
+def tissue(regions: tuple[Region, ...]) -> tuple[Region, ...]:
+    """The regions that show tissue in two dimensions, the largest first."""
+    shown = [one for one in regions if one.spatial_format == _TWO_DIMENSIONS]
+    return tuple(sorted(shown, key=lambda one: (one.x1 - one.x0 + 1) * (one.y1 - one.y0 + 1), reverse=True))
 
 
 def frame_time_ms(ds: Dataset) -> float | None:

@@ -1,6 +1,7 @@
 """Which images of cases the live page can play: those whose masked candidate is written."""
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlmodel import Session, col, select
@@ -24,6 +25,7 @@ class Playable:
     number: int
     frames: int
     step_ms: float
+    facts: dict[str, Any]
 
     @property
     def name(self) -> str:
@@ -48,7 +50,7 @@ def playable(session: Session, actor: Actor) -> list[Playable]:
     return [
         Playable(
             image.case_id, known[image.case_id].number, known[image.case_id].domain, image.id, image.number,
-            image.frames, float(image.facts.get("frame_time_ms") or 40),
+            image.frames, float(image.facts.get("frame_time_ms") or 40), image.facts,
         )
         for image in images[:MOST]
     ]  # fmt: skip

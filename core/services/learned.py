@@ -70,7 +70,7 @@ class LearnedBorder:
         self, sandbox: Caller, index: Index, frames: Mapping[int, bytes], regions: tuple[Region, ...]
     ) -> list[Found]:
         """See `Detector.detect`; raises Unavailable where the infer process does not answer."""
-        sector = max(regions, key=lambda one: (one.x1 - one.x0 + 1) * (one.y1 - one.y0 + 1), default=None)
+        sector = regions[0] if regions else None
         numbers, borders = list(frames), []
         for stored in frames.values():
             pixels = inference.pixels_of_stored(sandbox, stored, index.format, index.palette)

@@ -1,6 +1,5 @@
 """Help from a model: what it proposes on an image is accepted, edited or rejected by a person, and else nothing."""
 
-from typing import Final
 from uuid import UUID
 
 from sqlmodel import Session, col, select
@@ -8,6 +7,7 @@ from sqlmodel import Session, col, select
 from core import audit
 from core.clock import now_utc
 from core.deid.candidate import Index, frame_bytes
+from core.dicom.ultrasound import tissue
 from core.errors import NotFound, WrongState
 from core.models.curation import Roi
 from core.models.proposals import PROPOSAL_MOVES, ModelProposal, ProposalSet, ProposalState
@@ -17,8 +17,6 @@ from core.permissions import Actor
 from core.services import curation, learned, masks, registry, rois
 from core.services.candidate import kind_of
 from core.services.facts import regions_of
-
-_TISSUE: Final = 1  # PS3.3 C.8.5.5.1.2: a 2D region (spatial format 1) shows tissue
 
 
 def ask(node: SiteNode, session: Session, actor: Actor, image_id: UUID) -> tuple[ProposalSet, list[ModelProposal]]:
@@ -41,8 +39,7 @@ def ask(node: SiteNode, session: Session, actor: Actor, image_id: UUID) -> tuple
         index = Index.of(mask.candidate)
         with node.staging.open(image.id, kind_of(mask.revision)) as reader:
             frames = {frame: frame_bytes(reader, index, frame - 1) for frame in detector.looked_at(image.frames)}
-        regions = tuple(region for region in regions_of(image.facts) if region.spatial_format == _TISSUE)
-        found = detector.detect(node.sandbox, index, frames, regions)
+        found = detector.detect(node.sandbox, index, frames, tissue(regions_of(image.facts)))
         one = ProposalSet(image_id=image.id, digest=digest, model=detector.name, model_version=detector.version)
         session.add(one)
         session.flush()

@@ -4,7 +4,6 @@ import math
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -57,6 +56,16 @@ def site(postgres: ScratchPostgres, tmp_path_factory: pytest.TempPathFactory) ->
         case = known.pull(node.served, heart_study(1, "logiq-e9", FRAMES))
         case.make_candidates()
         yield node, case
+
+
+@pytest.fixture(scope="module")
+def model(site: tuple[Live, Case], tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A model that draws the ventricle is in effect."""
+    served = site[0].served
+    site[0].person("mori", Role.SITEPI, Role.SITEIT)
+    put_in_effect(served, save_heart(tmp_path_factory.mktemp("echo")), "mori", "heart")
+    with kept(served):
+        yield
 
 
 def truth_of(case: Case, number: int) -> HeartTruth:
@@ -229,14 +238,12 @@ def test_proposed_beats_are_taken_and_a_wrong_mark_moved(site: tuple[Live, Case]
 
 
 def test_a_models_borders_are_taken_and_give_the_volumes(
-    site: tuple[Live, Case], browser: Browser, tmp_path: Path
+    site: tuple[Live, Case], model: None, browser: Browser
 ) -> None:
     """By key in one view and by its buttons in the other; nothing counts before a person has taken it."""
     node, case = site
     clear(node, case)
-    node.person("mori", Role.SITEPI, Role.SITEIT)
-    put_in_effect(node.served, save_heart(tmp_path / "echo"), "mori", "heart")
-    with kept(node.served), visit(browser, node.url, "kaneko", lang="en") as page:
+    with visit(browser, node.url, "kaneko", lang="en") as page:
         number = number_of(case, A4C)
         diastole, systole = truth_of(case, number).ends[0]
         opened(page, case, number)
@@ -269,6 +276,20 @@ def test_a_models_borders_are_taken_and_give_the_volumes(
         assert sorted(state for state, _ in states) == [ProposalState.ACCEPTED, ProposalState.REJECTED]
         assert {roi for _, roi in states} == {None, contours(case)[number].id}
         assert len(drawn(case, number)) == 1
+
+
+def test_the_live_page_draws_the_border(site: tuple[Live, Case], model: None, browser: Browser) -> None:
+    node, case = site
+    with visit(browser, node.url, "kaneko", lang="en") as page:
+        page.goto(f"/live?image={case.images()[0].id}")
+        expect(page.locator("#boxes polyline")).to_have_count(1, timeout=60_000)
+        drawn_at = page.locator("#boxes polyline").get_attribute("points") or ""
+        xs = [float(point.split(",")[0]) for point in drawn_at.split()]
+        truth = [x for contour in truth_of(case, case.images()[0].number).contours for x, _ in contour]
+        assert min(truth) - 6 < min(xs) < max(xs) < max(truth) + 6
+        expect(page.locator("#list li").first).to_have_text(re.compile(r"Left ventricle · \d+%"))
+        expect(page.locator("#live-model")).to_have_text("tiny-echo v1")
+        assert violations(page) == []
 
 
 def drawn(case: Case, number: int) -> set[int]:

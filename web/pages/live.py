@@ -8,9 +8,11 @@ from markupsafe import Markup
 from sqlmodel import Session
 from starlette.responses import Response
 
+from core.dicom.ultrasound import tissue
 from core.permissions import ALL_DOMAINS, Actor, Verb
 from core.queries.live import Playable, playable
 from core.services import registry
+from core.services.facts import regions_of
 from core.vocabulary import domain as vocabulary
 from web.deps import NodeDep, SessionDep, may
 from web.render import look_of, page
@@ -55,6 +57,12 @@ def _images(session: Session, actor: Actor) -> list[Playable]:
     return playable(session, actor) if actor.may(Verb.SEE_PIXELS) else []
 
 
+def _sector(one: Playable) -> tuple[int, int, int, int] | None:
+    """Where a heart lies on its image (x, y, width, height): a model of the ventricle sees no more, as for proposals."""
+    shown = tissue(regions_of(one.facts)) if one.domain == registry.HEART else ()
+    return (shown[0].x0, shown[0].y0, shown[0].x1 - shown[0].x0 + 1, shown[0].y1 - shown[0].y0 + 1) if shown else None
+
+
 def _island(lang: Language, images: list[Playable]) -> Markup:
     """What the script needs, as JSON in the page; the browser reads it as text."""
     told: dict[str, Any] = {
@@ -62,7 +70,7 @@ def _island(lang: Language, images: list[Playable]) -> Markup:
         "images": [
             {
                 "id": str(one.image_id), "frames": one.frames, "stepMs": one.step_ms, "domain": one.domain,
-                "href": f"/cases/{one.case_id}/images/{one.image_id}/frames",
+                "href": f"/cases/{one.case_id}/images/{one.image_id}/frames", "sector": _sector(one),
             }
             for one in images
         ],

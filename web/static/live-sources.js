@@ -13,14 +13,14 @@ export class Cine {
     Object.assign(this, { count, stepMs, load });
   }
 
-  static ofCase({ frames, stepMs, href }) {
-    return new Cine(frames, stepMs, async (first, count) => {
+  static ofCase({ frames, stepMs, href, sector }) {
+    return Object.assign(new Cine(frames, stepMs, async (first, count) => {
       const answer = await fetch(`${href}?${new URLSearchParams({ first, count })}`);
       if (!answer.ok) throw new Error(String(answer.status));
       const whole = await answer.blob(), type = answer.headers.get("Sonobank-Media-Type");
       let at = 0;
       return answer.headers.get("Sonobank-Lengths").split(",").map((length) => whole.slice(at, at += Number(length), type));
-    });
+    }), { sector });
   }
 
   static ofPictures(files) {

@@ -17,9 +17,9 @@ const stream = new Stream({
   said(answer, note) {
     if (!note || note.source !== source) return;
     if (answer.type === "error") { say(answer.status === 503 ? words.no_model : words.refused); return; }
-    const scale = note.scale;
-    shown = (answer.lesions ?? answer.boxes).map((box) => ({ ...box, x: box.x / scale, y: box.y / scale, width: box.width / scale, height: box.height / scale }));
-    border = answer.border && { score: answer.border.score, points: answer.border.points.map((point) => point.map((place) => place / scale)) };
+    const { scale, x, y } = note;
+    shown = (answer.lesions ?? answer.boxes).map((box) => ({ ...box, x: x + box.x / scale, y: y + box.y / scale, width: box.width / scale, height: box.height / scale }));
+    border = answer.border && { score: answer.border.score, points: answer.border.points.map((point) => [x + point[0] / scale, y + point[1] / scale]) };
     show();
     timeline.put(note.frame, border ? [{ label: words.ventricle, score: border.score }] : shown);
     $("live-model").textContent = `${answer.model.name} v${answer.model.version}`;
@@ -80,9 +80,10 @@ async function look() {
   $("place").textContent = mine.count ? `${frame} / ${mine.count}` : String(frame);
   if (!stream.isOpen) return undefined;
   if (isEncoding || stream.waiting >= AT_ONCE) { skipped += 1; return undefined; }
-  const scale = Math.min(1, WIDEST / width), note = { source, frame, scale };
-  Object.assign(small, { width: Math.round(width * scale), height: Math.round(height * scale) });
-  sending.drawImage(picture, 0, 0, small.width, small.height);
+  const [x, y, wide, high] = mine.sector ?? [0, 0, width, height];
+  const scale = Math.min(1, WIDEST / wide), note = { source, frame, scale, x, y };
+  Object.assign(small, { width: Math.round(wide * scale), height: Math.round(high * scale) });
+  sending.drawImage(picture, x, y, wide, high, 0, 0, small.width, small.height);
   isEncoding = true;
   small.toBlob((blob) => { isEncoding = false; if (blob && mine === source) stream.send(blob, note); }, "image/jpeg", 0.92);
   return undefined;
