@@ -1,5 +1,6 @@
 // The cine: frames by number, played at the stored time between frames; what is late is left out, never slowed down.
 "use strict";
+import { dueFrame } from "./cine-time.js";
 import { data, figure, t } from "./viewer-words.js";
 
 const USUAL_MS = 40;
@@ -11,7 +12,7 @@ export class Cine {
   isPlaying = false;
   #image = null;
   #wanted = 0;
-  #start = 0;
+  #start = null;
   #from = 1;
   #drawn = [];
   #toldAt = 0;
@@ -84,12 +85,12 @@ export class Cine {
     if (!this.#image?.mask?.digest || this.#image.frames < 2 || !data.maySeePixels) return;
     this.isPlaying = true;
     this.playing(true);
-    this.#start = performance.now();
+    this.#start = null;
     this.#from = this.frame;
     this.#drawn = [];
     this.#tell();
     this.frames.ahead(this.#image, this.frame, 1);
-    requestAnimationFrame(() => this.#tick());
+    requestAnimationFrame((now) => this.#tick(now));
   }
 
   stop() {
@@ -100,11 +101,12 @@ export class Cine {
     if (this.#image) this.frames.ahead(this.#image, this.frame, 1);
   }
 
-  #tick() {
+  /** `now` is the time of the picture on the screen, which is even; when a script is called is not. */
+  #tick(now) {
     if (!this.isPlaying) return;
-    const now = performance.now();
+    this.#start ??= now;
     const image = this.#image;
-    const frame = (this.#from - 1 + Math.floor((now - this.#start) / this.stepMs)) % image.frames + 1;
+    const frame = dueFrame(this.#from, now - this.#start, this.stepMs, image.frames);
     if (frame !== this.frame) {
       const bitmap = this.frames.peek(image, frame);
       if (bitmap) {
@@ -124,7 +126,7 @@ export class Cine {
         this.frames.get(image, soon).catch((error) => { this.stop(); this.failed(error); }).finally(() => { this.#isWaiting = false; });
       }
     }
-    requestAnimationFrame(() => this.#tick());
+    requestAnimationFrame((next) => this.#tick(next));
   }
 
   #isWaiting = false;

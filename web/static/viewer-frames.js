@@ -3,7 +3,7 @@
 
 const BITMAP_BYTES = 64 * 1024 * 1024;
 const PICTURE_BYTES = 64 * 1024 * 1024;
-const AT_ONCE = 3;
+const AT_ONCE = 6; // decodings too: with fewer a frame of a fast cine comes too late now and then
 const IN_A_ROW = 24;
 
 /** What was used last goes out last; `size` tells the bytes of a value, `drop` gives it back. */

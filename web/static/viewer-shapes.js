@@ -88,7 +88,7 @@ export class Shapes {
   #item(item) {
     const node = this.#nodes.get(item.id) ?? this.#made(item.id);
     const points = this.pointsOf(item);
-    const d = pathOf({ kind: item.kind, points }, this.stage.scale);
+    const d = pathOf({ kind: item.kind, use: item.use, points }, this.stage.scale);
     put(node.line, "d", d);
     put(node.hold, "d", d);
     this.#tag(node.tag, item, points);
