@@ -126,7 +126,7 @@ def folds_classify(
     seeds: Annotated[str, typer.Option(help="comma between them")] = "0,1,2",
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
     classes: Annotated[str | None, typer.Option()] = None,
-    holdout: Annotated[bool, typer.Option(help="judge one fold a seed instead of all")] = False,
+    holdout: Annotated[bool, typer.Option(help="judge one fold a seed; without it the others join them")] = False,
     random_folds: Annotated[bool, typer.Option(help="ignore patients: only to measure what leaks")] = False,
     detector: Annotated[
         str,

@@ -124,7 +124,7 @@ def folds_detect(
     budget: Budget = 0.0,
     one_class: One = "",
     mirrored: Mirrored = False,
-    holdout: Annotated[bool, typer.Option(help="judge one fold a seed instead of all")] = False,
+    holdout: Annotated[bool, typer.Option(help="judge one fold a seed; without it the others join them")] = False,
     random_folds: Annotated[bool, typer.Option(help="ignore patients: only to measure what leaks")] = False,
     as_json: Json = False,
 ) -> None:

@@ -1,10 +1,25 @@
 """Folds and holdouts that never split a patient or a group; random folds exist to measure how much leaks without that."""
 
+import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from ml.data import BadFolder, Item
+from ml.run_folder import replace
+
+
+def keep_setting(out: Path, setting: Mapping[str, Any]) -> None:
+    """Write what the folds of OUT have in common. Raises BadFolder when OUT holds folds of another setting.
+
+    How many of the folds are wanted (`only_first`) makes no other fold: a holdout can be gone on with to all of them."""
+    out.mkdir(parents=True, exist_ok=True)
+    place = out / "setting.json"
+    if place.exists() and json.loads(place.read_text("utf-8")) | {"only_first": setting["only_first"]} != setting:
+        raise BadFolder("The folder holds folds of another setting: choose another --out.")
+    replace(place, json.dumps(setting, indent=1).encode())
 
 
 def joined(keys: Sequence[Iterable[str]]) -> list[list[int]]:

@@ -15,7 +15,7 @@ import numpy as np
 from ml import calibration
 from ml.class_map import ClassMap, fitting
 from ml.data import BadFolder, Folder, Item, load
-from ml.folds import at_random, grouped, holdout
+from ml.folds import at_random, grouped, holdout, keep_setting
 from ml.judge.classification import Scored, judged, merged
 from ml.run_folder import code, environment, replace
 from ml.samples import Sample, has_boxes, samples_of
@@ -50,11 +50,7 @@ def cross(data: Path, out: Path, plan: Plan, say: Callable[[str], None]) -> dict
     classes = fitting(folder.labels, plan.classes)
     by_box = has_boxes(folder.items, classes)
     setting = _setting(folder, classes, plan)
-    out.mkdir(parents=True, exist_ok=True)
-    place = out / "setting.json"
-    if place.exists() and json.loads(place.read_text()) != setting:
-        raise BadFolder("The folder holds folds of another setting: choose another --out.")
-    replace(place, json.dumps(setting, indent=1).encode())
+    keep_setting(out, setting)
     store = Store()
     for seed in plan.seeds:
         of = at_random(folder.items, plan.folds, seed) if plan.random else grouped(folder.items, plan.folds, seed)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ml import run_folder
 from ml.data import BadFolder, Folder, Item
-from ml.folds import at_random, grouped, holdout
+from ml.folds import at_random, grouped, holdout, keep_setting
 from ml.judge.detected import mean_figures, pictures
 from ml.judge.detection import Picture
 from ml.runtime import Model
@@ -55,11 +55,7 @@ def parts(
 def cross(folder: Folder, out: Path, plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
     """Train and judge each fold that OUT does not hold yet; returns and writes the figures. Raises BadFolder, BadRun."""
     setting = _setting(folder, plan)
-    out.mkdir(parents=True, exist_ok=True)
-    place = out / "setting.json"
-    if place.exists() and json.loads(place.read_text()) != setting:
-        raise BadFolder("The folder holds folds of another setting: choose another --out.")
-    run_folder.replace(place, json.dumps(setting, indent=1).encode())
+    keep_setting(out, setting)
     for seed in plan.seeds:
         for fold in range(1 if plan.only_first else plan.folds):
             began = time.monotonic()

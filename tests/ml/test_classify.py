@@ -196,7 +196,13 @@ def test_where_it_looks_is_drawn_for_one_picture(run: Path, data: Path, tmp_path
 def test_folds_keep_what_they_said_and_are_not_trained_twice(data: Path, tmp_path: Path) -> None:
     said: list[str] = []
     plan = Plan(replace(TINY, epochs=1), (0, 1), folds=3)
-    result = cross(data, tmp_path / "folds", plan, said.append)
+    holdout = cross(data, tmp_path / "folds", replace(plan, only_first=True), said.append)
+    assert len(said) == 2 and holdout["only_first"] is True
+    result = cross(data, tmp_path / "folds", plan, said.append)  # the other folds join those that are there
+    assert result["only_first"] is False and json.loads((tmp_path / "folds" / "setting.json").read_text()) == {
+        name: result[name]
+        for name in ("data", "class_map", "classes", "positive", "recipe", "folds", "only_first", "random")
+    }
     assert len(said) == 6 and result["per"]["image"]["n"] == {"0": 40, "1": 40}
     again = cross(data, tmp_path / "folds", plan, said.append)
     assert len(said) == 6 and again["per"] == result["per"]
