@@ -93,7 +93,9 @@ def _folds() -> None:
 def train_classify(
     data: Annotated[str, typer.Option(help="data folder")],
     out: Annotated[str, typer.Option(help="run folder to make, or to go on with")],
-    recipe: Annotated[str, typer.Option(help="what is trained, and how; a wrong name lists all")] = "efflite0",
+    recipe: Annotated[
+        str, typer.Option(help="what is trained, and how: else what did best on such data; a wrong name lists all")
+    ] = "",
     seed: Annotated[int, typer.Option()] = 0,
     epochs: Annotated[int | None, typer.Option(min=1, help="other than the recipe's")] = None,
     classes: Annotated[str | None, typer.Option(help="class map, otherwise the first that fits")] = None,
@@ -104,12 +106,15 @@ def train_classify(
 ) -> None:
     """Train a classifier of stills, or of lesions where the folder has boxes."""
     needs_training()
+    from ml.data import load
     from ml.run_folder import Cancelled
     from ml.tasks.classify import Choice, train
+    from ml.tasks.recipes import measured_best
     from ml.tasks.recipes import recipe as of
 
     with refusals():
-        choice = Choice(of(recipe, epochs=epochs), seed, classes, n_folds, fold, budget_minutes)
+        name = recipe or measured_best(load(given_path(data)), classes)
+        choice = Choice(of(name, epochs=epochs), seed, classes, n_folds, fold, budget_minutes)
         try:
             metrics = train(given_path(data), given_path(out), choice)
         except Cancelled:
@@ -121,7 +126,7 @@ def train_classify(
 def folds_classify(
     data: Annotated[str, typer.Option(help="data folder; its train and tune are folded")],
     out: Annotated[str, typer.Option(help="folder for what every fold says, and the figures")],
-    recipe: Annotated[str, typer.Option()] = "efflite0",
+    recipe: Annotated[str, typer.Option(help="as of `train classify`")] = "",
     n_folds: Annotated[int, typer.Option("--folds", min=3)] = 5,
     seeds: Annotated[str, typer.Option(help="comma between them")] = "0,1,2",
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
@@ -136,7 +141,9 @@ def folds_classify(
 ) -> None:
     """Judge a recipe by grouped folds over train and tune, the mean of seeds with 95 % intervals by patient."""
     needs_training()
+    from ml.data import load
     from ml.tasks.cross import Plan, cross
+    from ml.tasks.recipes import measured_best
     from ml.tasks.recipes import recipe as of
 
     def say(line: str) -> None:
@@ -146,7 +153,8 @@ def folds_classify(
         numbers = tuple(int(one) for one in seeds.split(",") if one.strip().isdecimal())
         if not numbers:
             raise Refused("--seeds needs numbers with commas between them.")
-        plan = Plan(of(recipe, epochs=epochs), numbers, n_folds, holdout, random_folds, classes)
+        name = recipe or measured_best(load(given_path(data)), classes)
+        plan = Plan(of(name, epochs=epochs), numbers, n_folds, holdout, random_folds, classes)
         plan = replace(plan, detector=given_path(detector) if detector else None)
         result = cross(given_path(data), given_path(out), plan, say)
     levels = result["per"] | ({"end to end, image": result["end_to_end"]} if detector else {})

@@ -1,9 +1,14 @@
 """Recipes of classification: everything that a training does beyond data and seed, frozen and written into run.json."""
 
+import statistics
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Final
 
-from ml.data import BadFolder
+from ml.class_map import fitting
+from ml.data import BadFolder, Folder
+from ml.samples import has_boxes
+
+SMALL_PX: Final = 96  # of the longer side: larger inputs of such pictures are made up
 
 
 @dataclass(frozen=True)
@@ -71,3 +76,11 @@ def recipe(name: str, **other: float | None) -> Recipe:
         raise BadFolder(f"There is no recipe {name}; there are {', '.join(RECIPES)}.")
     changed: dict[str, Any] = {key: value for key, value in other.items() if value is not None}
     return replace(RECIPES[name], **changed)
+
+
+def measured_best(folder: Folder, classes: str | None = None) -> str:
+    """The recipe that did best on data of this kind (docs/models): lesions in boxes, small pictures, or others."""
+    if has_boxes(folder.items, fitting(folder.labels, classes)):
+        return "tails-fit"
+    side = statistics.median(max(item.width, item.height) for item in folder.items)
+    return "tails-small" if side < SMALL_PX else "tails"

@@ -16,6 +16,7 @@ import torch
 from typer.testing import CliRunner
 
 from commands.ml import app
+from ml.annotations import Box
 from ml.data import BadFolder, load
 from ml.judge.evaluate import evaluate
 from ml.judge.report import write
@@ -26,7 +27,7 @@ from ml.runtime import Model
 from ml.samples import picture
 from ml.tasks.classify import Choice, train
 from ml.tasks.cross import Plan, cross
-from ml.tasks.recipes import RECIPES
+from ml.tasks.recipes import RECIPES, measured_best
 from tests.small_sets import small_set
 from web.pages.training import TUNED
 
@@ -191,6 +192,15 @@ def test_where_it_looks_is_drawn_for_one_picture(run: Path, data: Path, tmp_path
     assert told.exit_code == 0 and told.stdout.startswith("malignant: 0.") and out.read_bytes().startswith(b"\x89PNG")
     refused = CliRunner().invoke(app, [*given, "--box", "12,8,0,24"])
     assert isinstance(refused.exception, Refused) and "--box needs" in refused.exception.message
+
+
+def test_without_a_name_the_recipe_that_did_best_on_such_data_is_taken(data: Path) -> None:
+    folder = load(data)
+    large = replace(folder, items=tuple(replace(item, width=640, height=480, boxes=()) for item in folder.items))
+    small = replace(large, items=tuple(replace(item, width=60, height=60) for item in large.items))
+    box = Box(10, 10, 20, 20, folder.items[0].label)
+    lesions = replace(large, items=tuple(replace(item, boxes=(box,)) for item in large.items))
+    assert [measured_best(one) for one in (large, small, lesions)] == ["tails", "tails-small", "tails-fit"]
 
 
 def test_folds_keep_what_they_said_and_are_not_trained_twice(data: Path, tmp_path: Path) -> None:
