@@ -109,6 +109,7 @@ _EDITOR_TEXTS: Final = (
     "viewer.merge_apart",
     "viewer.merge_two",
     "viewer.no_lesion",
+    "viewer.no_model",
     "viewer.no_next",
     "viewer.no_proposals",
     "viewer.no_split",

@@ -10,11 +10,12 @@ from core.curation.detector import ENDS, Blobs, Detector, Found, spread
 from core.curation.shapes import Points
 from core.deid.candidate import Index
 from core.dicom.ultrasound import Region
-from core.inference.client import Client, Pixels
+from core.errors import Unavailable
+from core.inference.client import NO_MODEL, Client, Pixels
 from core.models.registry import ModelVersion
 from core.node import Node
 from core.sandbox import Caller
-from core.services import inference
+from core.services import inference, registry
 from core.vocabulary import domain as vocabulary
 
 CLASSICAL: Final[Detector] = Blobs()
@@ -88,7 +89,11 @@ class LearnedBorder:
 
 
 def detector(node: Node, model: ModelVersion | None, domain: str) -> Detector:
-    """What looks at an image of this organ: the version in effect, else the classical detector."""
+    """What looks at an image of this organ: the version in effect, else the classical detector.
+
+    Raises Unavailable for a heart without a model: its dark round areas are no lesions."""
+    if model is None and domain == registry.HEART:
+        raise Unavailable(NO_MODEL)
     if model is None:
         return CLASSICAL
     if model.task == "echo":

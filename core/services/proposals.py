@@ -22,7 +22,7 @@ from core.services.facts import regions_of
 def ask(node: SiteNode, session: Session, actor: Actor, image_id: UUID) -> tuple[ProposalSet, list[ModelProposal]]:
     """What the model proposes on the present candidate, surest first, and which one it was; it looks at a candidate once.
 
-    Raises WrongState where the case is not being curated, or the candidate is not ready."""
+    Raises WrongState where the case is not being curated, or the candidate is not ready, Unavailable where no model answers."""
     image = curation.editable_image(session, actor, image_id)
     _, mask = masks.seen_candidate(session, actor, image.id, 1)
     digest = mask.digest or ""

@@ -10,10 +10,11 @@ from sqlmodel import select
 from starlette.testclient import TestClient
 
 from core.db import reading
-from core.errors import WrongState
+from core.errors import Unavailable, WrongState
 from core.models.people import Role
 from core.models.proposals import ModelProposal, ProposalState
 from core.security import session_cookie_name
+from core.services import learned
 from ml.phantom_heart import HeartTruth, heart_study
 from tests.casework import Case
 from tests.modelled import kept, put_in_effect
@@ -110,6 +111,12 @@ def test_it_takes_effect_for_the_heart_alone(site: tuple[Served, Case], folder: 
     (tmp_path / "model.json").write_text(text)
     with pytest.raises(WrongState, match="for the heart alone"):
         put_in_effect(site[0], tmp_path, "pi", "liver")
+
+
+def test_without_a_model_a_ventricle_is_no_dark_blob(site: tuple[Served, Case]) -> None:
+    with pytest.raises(Unavailable, match="No model is in effect"):
+        learned.detector(site[0].node, None, "heart")
+    assert learned.detector(site[0].node, None, "liver").name == "dark blobs"
 
 
 def test_pictures_are_answered_with_the_border(site: tuple[Served, Case], client: TestClient) -> None:

@@ -25,9 +25,9 @@ export class Proposals {
   }
 
   /** What is proposed for this image, asked for once, when a person wants it: nobody has to clear what they did not ask for.
-   *  False when the model could not be asked. */
+   *  The key of the words that say why the model could not be asked; nothing when it could. */
   async #ask(image) {
-    if (!data.proposes || this.#known.has(image.id) || !data.mayCurate || !data.maySeePixels || !image.mask?.digest) return true;
+    if (!data.proposes || this.#known.has(image.id) || !data.mayCurate || !data.maySeePixels || !image.mask?.digest) return "";
     this.#known.set(image.id, []);
     this.viewer.say(t("proposing"), "");
     try {
@@ -35,13 +35,13 @@ export class Proposals {
       if (!answer.ok) throw { status: answer.status };
       const { proposals, model } = await answer.json();
       this.#known.set(image.id, proposals.filter(({ state }) => !DONE.has(String(state).toUpperCase())).map((one) => ({ ...one, model })));
-    } catch {
+    } catch ({ status }) {
       this.#known.delete(image.id); // The network or the model is away, or the candidate changed: it can be asked for again.
-      return false;
+      return status === 503 ? "no_model" : "proposing_failed";
     }
     this.viewer.say("", "");
     if (image === this.#image && this.#open.length && this.viewer.mode === "look") this.viewer.rois.show();
-    return true;
+    return "";
   }
 
   #path(image) {
@@ -82,7 +82,8 @@ export class Proposals {
 
   /** To the next frame with an open proposal, which is chosen then. */
   async next() {
-    if (!(await this.#ask(this.#image))) return this.viewer.say(t("proposing_failed"), "warn");
+    const trouble = await this.#ask(this.#image);
+    if (trouble) return this.viewer.say(t(trouble), "warn");
     const { frame } = this.viewer;
     const later = this.#open.filter((one) => one.frame > frame);
     const one = later.toSorted((a, b) => a.frame - b.frame)[0] ?? this.#open[0];
