@@ -40,9 +40,15 @@ def editable(session: Session, actor: Actor, case: SiteCase) -> SiteCase:
     """The case, locked, if this actor may curate it now."""
     check(actor, Verb.CURATE, case.domain)
     case = locked(session, case.id)
+    check_editable(actor, case)
+    return case
+
+
+def check_editable(actor: Actor, case: SiteCase) -> None:
+    """Raise Denied or WrongState unless this actor may curate the case as it was read; nothing is locked."""
+    check(actor, Verb.CURATE, case.domain)
     if case.state != CaseState.CURATING:
         raise WrongState(f"A case that is {case.state} cannot be edited.")
-    return case
 
 
 def editable_image(session: Session, actor: Actor, image_id: UUID) -> SiteImage:

@@ -1,15 +1,17 @@
 """Help from a model: what it proposes on an image is accepted, edited or rejected by a person, and else nothing."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlmodel import Session, col, select
 
 from core import audit
 from core.clock import now_utc
+from core.curation.detector import Detector, Found
 from core.deid.candidate import Index, frame_bytes
 from core.dicom.ultrasound import tissue
 from core.errors import NotFound, WrongState
-from core.models.curation import Roi
+from core.models.curation import ImageMask, Roi
 from core.models.proposals import PROPOSAL_MOVES, ModelProposal, ProposalSet, ProposalState
 from core.models.sitecase import SiteCase, SiteImage
 from core.node import SiteNode
@@ -22,37 +24,52 @@ from core.services.facts import regions_of
 def ask(node: SiteNode, session: Session, actor: Actor, image_id: UUID) -> tuple[ProposalSet, list[ModelProposal]]:
     """What the model proposes on the present candidate, surest first, and which one it was; it looks at a candidate once.
 
-    Raises WrongState where the case is not being curated, or the candidate is not ready, Unavailable where no model answers."""
-    image = curation.editable_image(session, actor, image_id)
-    _, mask = masks.seen_candidate(session, actor, image.id, 1)
-    digest = mask.digest or ""
-    domain = session.get_one(SiteCase, image.case_id).domain
-    detector = learned.detector(node, registry.of_domain(session, domain), domain)
+    Nothing is locked while it looks, which may take seconds: the case is edited meanwhile. Raises WrongState where the case
+    is not being curated or the candidate is not ready, Unavailable where no model answers."""
+    image, mask = masks.seen_candidate(session, actor, image_id, 1)
+    case = session.get_one(SiteCase, image.case_id)
+    curation.check_editable(actor, case)
+    detector = learned.detector(node, registry.of_domain(session, case.domain), case.domain)
+    one = _known(session, mask, detector)
+    if one is None:
+        found = _look(node, image, mask, detector)
+        curation.editable_image(session, actor, image.id)  # locked from here on: somebody else may have asked as well
+        one = _known(session, mask, detector) or _keep(session, actor, mask, detector, found)
+    return one, _of(session, one)
+
+
+def _known(session: Session, mask: ImageMask, detector: Detector) -> ProposalSet | None:
     known = select(ProposalSet).where(
-        ProposalSet.image_id == image.id,
-        ProposalSet.digest == digest,
+        ProposalSet.image_id == mask.image_id,
+        ProposalSet.digest == mask.digest,
         ProposalSet.model == detector.name,
         ProposalSet.model_version == detector.version,
     )
-    one = session.exec(known).first()
-    if one is None:
-        index = Index.of(mask.candidate)
-        with node.staging.open(image.id, kind_of(mask.revision)) as reader:
-            frames = {frame: frame_bytes(reader, index, frame - 1) for frame in detector.looked_at(image.frames)}
-        found = detector.detect(node.sandbox, index, frames, tissue(regions_of(image.facts)))
-        one = ProposalSet(image_id=image.id, digest=digest, model=detector.name, model_version=detector.version)
-        session.add(one)
-        session.flush()
-        session.add_all(
-            ModelProposal(
-                set_id=one.id, frame=each.frame, kind=each.kind, points=[list(point) for point in each.points],
-                label=each.label, score=each.score,
-            )
-            for each in found
-        )  # fmt: skip
-        audit.record(session, actor, "proposals.made", image.id, model=detector.name, found=len(found))
-        session.flush()
-    return one, _of(session, one)
+    return session.exec(known).first()
+
+
+def _look(node: SiteNode, image: SiteImage, mask: ImageMask, detector: Detector) -> list[Found]:
+    index = Index.of(mask.candidate)
+    with node.staging.open(image.id, kind_of(mask.revision)) as reader:
+        frames = {frame: frame_bytes(reader, index, frame - 1) for frame in detector.looked_at(image.frames)}
+    return detector.detect(node.sandbox, index, frames, tissue(regions_of(image.facts)))
+
+
+def _keep(session: Session, actor: Actor, mask: ImageMask, detector: Detector, found: Sequence[Found]) -> ProposalSet:
+    name, version = detector.name, detector.version
+    one = ProposalSet(image_id=mask.image_id, digest=mask.digest or "", model=name, model_version=version)
+    session.add(one)
+    session.flush()
+    session.add_all(
+        ModelProposal(
+            set_id=one.id, frame=each.frame, kind=each.kind, points=[list(point) for point in each.points],
+            label=each.label, score=each.score,
+        )
+        for each in found
+    )  # fmt: skip
+    audit.record(session, actor, "proposals.made", mask.image_id, model=name, found=len(found))
+    session.flush()
+    return one
 
 
 def accept(session: Session, actor: Actor, proposal_id: UUID, given: Roi) -> Roi:

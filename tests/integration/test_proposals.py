@@ -5,14 +5,17 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 from sqlmodel import select
 from starlette.testclient import TestClient
 
-from core.db import reading
+from core.curation.detector import Blobs, Found
+from core.db import reading, transaction
 from core.models.curation import Roi
 from core.models.people import Role
 from core.models.proposals import ModelProposal, ProposalSet, ProposalState
 from core.security import session_cookie_name
+from core.services import cases, learned
 from ml.phantom import make_study
 from tests.casework import Case
 from tests.postgres_fixture import ScratchPostgres
@@ -68,6 +71,25 @@ def test_a_model_looks_once_and_draws_nothing(site: tuple[Served, Case], client:
         assert session.exec(select(Roi)).all() == []
     cine = client.post(place(case, is_cine=True)).json()["proposals"]
     assert len({one["frame"] for one in cine}) > 1 and {one["frame"] for one in cine} <= set(range(1, 7))
+
+
+def test_a_case_can_be_edited_while_the_model_looks(
+    site: tuple[Served, Case], client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, case = site
+
+    class Slow(Blobs):
+        name = "slow blobs"  # type: ignore[misc]
+
+        def detect(self, *given: Any) -> list[Found]:
+            with transaction(case.node.engine, "test.edit") as other:
+                other.connection().execute(text("SET LOCAL lock_timeout = '2s'"))
+                cases.locked(other, case.row.id)
+            return super().detect(*given)
+
+    monkeypatch.setattr(learned, "CLASSICAL", Slow())
+    told = client.post(place(case)).json()
+    assert told["model"]["name"] == "slow blobs" and told["proposals"]
 
 
 def test_a_person_takes_one_and_a_second_sending_makes_no_second(site: tuple[Served, Case], client: TestClient) -> None:
