@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,9 @@ from commands.engine_bundle import bundle
 from commands.main import given_path
 from core.errors import Refused
 from ml.annotations import BadFolder
+
+if TYPE_CHECKING:
+    from ml.tasks.recipes import Recipe
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 app.command("bundle")(bundle)
@@ -89,6 +92,14 @@ def _folds() -> None:
     """Cross-validation that never splits a patient or a group."""
 
 
+def chosen(name: str, data: str, classes: str | None, epochs: int | None) -> "Recipe":
+    """The recipe of that name, or without one what did best on such data."""
+    from ml.data import load
+    from ml.tasks.recipes import measured_best, recipe
+
+    return recipe(name or measured_best(load(given_path(data)), classes), epochs=epochs)
+
+
 @train.command("classify")
 def train_classify(
     data: Annotated[str, typer.Option(help="data folder")],
@@ -106,15 +117,11 @@ def train_classify(
 ) -> None:
     """Train a classifier of stills, or of lesions where the folder has boxes."""
     needs_training()
-    from ml.data import load
     from ml.run_folder import Cancelled
     from ml.tasks.classify import Choice, train
-    from ml.tasks.recipes import measured_best
-    from ml.tasks.recipes import recipe as of
 
     with refusals():
-        name = recipe or measured_best(load(given_path(data)), classes)
-        choice = Choice(of(name, epochs=epochs), seed, classes, n_folds, fold, budget_minutes)
+        choice = Choice(chosen(recipe, data, classes, epochs), seed, classes, n_folds, fold, budget_minutes)
         try:
             metrics = train(given_path(data), given_path(out), choice)
         except Cancelled:
@@ -141,10 +148,7 @@ def folds_classify(
 ) -> None:
     """Judge a recipe by grouped folds over train and tune, the mean of seeds with 95 % intervals by patient."""
     needs_training()
-    from ml.data import load
     from ml.tasks.cross import Plan, cross
-    from ml.tasks.recipes import measured_best
-    from ml.tasks.recipes import recipe as of
 
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
@@ -153,8 +157,7 @@ def folds_classify(
         numbers = tuple(int(one) for one in seeds.split(",") if one.strip().isdecimal())
         if not numbers:
             raise Refused("--seeds needs numbers with commas between them.")
-        name = recipe or measured_best(load(given_path(data)), classes)
-        plan = Plan(of(name, epochs=epochs), numbers, n_folds, holdout, random_folds, classes)
+        plan = Plan(chosen(recipe, data, classes, epochs), numbers, n_folds, holdout, random_folds, classes)
         plan = replace(plan, detector=given_path(detector) if detector else None)
         result = cross(given_path(data), given_path(out), plan, say)
     levels = result["per"] | ({"end to end, image": result["end_to_end"]} if detector else {})

@@ -21,7 +21,6 @@ from web.case_data import roi_json
 from web.said import said
 from web.texts import Language, catalogue
 
-DOMAIN: Final = "heart"
 ECG_TRACE: Final = 10  # a region's data type (PS3.3 C.8.5.5.1.2)
 # Above this difference of the long axes one of the two views is likely foreshortened (Lang 2015).
 FORESHORTENED: Final = 10.0
@@ -67,7 +66,7 @@ _TEXTS: Final = (
 
 def island(session: Session, case: SiteCase, lang: Language) -> str | None:
     """JSON for the scripts; None for other organs. It holds no identifier."""
-    if case.domain != DOMAIN:
+    if case.domain != heart.DOMAIN:
         return None
     data = state_json(session, case, lang) | {
         "views": [{"code": option.code, "label": getattr(option.label, lang)} for option in heart.views()],

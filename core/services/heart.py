@@ -26,6 +26,7 @@ from core.vocabulary import codelists
 from core.vocabulary import domain as vocabulary
 from core.vocabulary.schema import Option
 
+DOMAIN: Final = "heart"
 VIEWS: Final = Path(codelists.__file__).parent / "lists" / "echo_view.tsv"
 FOUR_CHAMBER: Final = "399214001"
 TWO_CHAMBER: Final = "399232001"

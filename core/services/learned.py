@@ -15,7 +15,7 @@ from core.inference.client import NO_MODEL, Client, Pixels
 from core.models.registry import ModelVersion
 from core.node import Node
 from core.sandbox import Caller
-from core.services import inference, registry
+from core.services import heart, inference
 from core.vocabulary import domain as vocabulary
 
 CLASSICAL: Final[Detector] = Blobs()
@@ -92,7 +92,7 @@ def detector(node: Node, model: ModelVersion | None, domain: str) -> Detector:
     """What looks at an image of this organ: the version in effect, else the classical detector.
 
     Raises Unavailable for a heart without a model: its dark round areas are no lesions."""
-    if model is None and domain == registry.HEART:
+    if model is None and domain == heart.DOMAIN:
         raise Unavailable(NO_MODEL)
     if model is None:
         return CLASSICAL

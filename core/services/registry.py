@@ -17,10 +17,10 @@ from core.inference import folder as model_folder
 from core.models.registry import IN_EFFECT, MODEL_MOVES, ModelFile, ModelState, ModelVersion
 from core.node import Node
 from core.permissions import ALL_DOMAINS, Actor, Verb, check
+from core.services import heart
 from core.vocabulary import domain as vocabulary
 
 RUNS_ALONE: Final = ("detect", "echo")
-HEART: Final = "heart"
 TAKES_EFFECT: Final[Mapping[str, ModelState]] = {"site": ModelState.ACCEPTED}
 
 
@@ -91,7 +91,7 @@ def take_effect(node: Node, session: Session, actor: Actor, model_id: UUID) -> M
     to = effect_state(node.settings.role)
     if model.task not in RUNS_ALONE:
         raise WrongState("A model that finds nothing by itself runs as a part of a pipeline only.")
-    if model.task == "echo" and model.domain != HEART:
+    if model.task == "echo" and model.domain != heart.DOMAIN:
         raise WrongState(
             "A model that draws the ventricle takes effect for the heart alone: register it for that organ."
         )

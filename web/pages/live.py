@@ -11,7 +11,7 @@ from starlette.responses import Response
 from core.dicom.ultrasound import tissue
 from core.permissions import ALL_DOMAINS, Actor, Verb
 from core.queries.live import Playable, playable
-from core.services import registry
+from core.services import heart, registry
 from core.services.facts import regions_of
 from core.vocabulary import domain as vocabulary
 from web.deps import NodeDep, SessionDep, may
@@ -59,7 +59,7 @@ def _images(session: Session, actor: Actor) -> list[Playable]:
 
 def _sector(one: Playable) -> tuple[int, int, int, int] | None:
     """Where a heart lies on its image (x, y, width, height): a model of the ventricle sees no more, as for proposals."""
-    shown = tissue(regions_of(one.facts)) if one.domain == registry.HEART else ()
+    shown = tissue(regions_of(one.facts)) if one.domain == heart.DOMAIN else ()
     return (shown[0].x0, shown[0].y0, shown[0].x1 - shown[0].x0 + 1, shown[0].y1 - shown[0].y0 + 1) if shown else None
 
 
