@@ -40,9 +40,8 @@ class LiteEye(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            x = nn.functional.relu6(self.stem_norm(self.stem(x)))
-            for block in self.blocks[: self.frozen]:
-                x = block(x)
+            # What is frozen sees one picture at a time: its large maps then stay in the processor's cache.
+            x = torch.cat([self._first(one) for one in x.split(1)]) if self.frozen and len(x) > 1 else self._first(x)
         found = []
         for number, block in enumerate(self.blocks):
             if number >= self.frozen:
@@ -50,6 +49,13 @@ class LiteEye(nn.Module):
             if number in (4, 10, 15):
                 found.append(x)
         return found
+
+    def _first(self, x: Tensor) -> Tensor:
+        """The stem and the frozen blocks."""
+        x = nn.functional.relu6(self.stem_norm(self.stem(x)), inplace=True)
+        for block in self.blocks[: self.frozen]:
+            x = block(x)
+        return x
 
 
 def even(conv: object) -> nn.Conv2d:

@@ -26,6 +26,11 @@ def _norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
 
 
+def _relu6(x: Tensor) -> Tensor:
+    """In place: what a norm or a convolution gave is read by nothing else, and a second map is a walk through memory."""
+    return nn.functional.relu6(x, inplace=True)
+
+
 class _Padded(nn.Conv2d):
     """A convolution with the padding of TensorFlow's SAME: where it is uneven, more to the right and below."""
 
@@ -53,8 +58,8 @@ class _Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         inside = x
         if self.expands:
-            x = nn.functional.relu6(self._bn0(self._expand_conv(x)))
-        x = nn.functional.relu6(self._bn1(self._depthwise_conv(x)))
+            x = _relu6(self._bn0(self._expand_conv(x)))
+        x = _relu6(self._bn1(self._depthwise_conv(x)))
         x = self._bn2(self._project_conv(x))
         return x + inside if self.adds else x
 
@@ -76,7 +81,7 @@ class EfficientNetLite0(nn.Module):
 
     def features(self, x: Tensor) -> list[Tensor]:
         """(b, 40, h/8, w/8), (b, 112, h/16, w/16), (b, 320, h/32, w/32)."""
-        x = nn.functional.relu6(self._bn0(self._conv_stem(x)))
+        x = _relu6(self._bn0(self._conv_stem(x)))
         found = []
         for number, block in enumerate(self._blocks):
             x = block(x)
@@ -85,7 +90,7 @@ class EfficientNetLite0(nn.Module):
         return found
 
     def forward(self, x: Tensor) -> Tensor:
-        x = nn.functional.relu6(self._bn1(self._conv_head(self.features(x)[-1])))
+        x = _relu6(self._bn1(self._conv_head(self.features(x)[-1])))
         found: Tensor = self._fc(self._dropout(x.mean(dim=(2, 3))))
         return found
 
@@ -112,7 +117,7 @@ class Body(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = nn.functional.relu6(self._bn0(self._conv_stem(x)))
+        x = _relu6(self._bn0(self._conv_stem(x)))
         for block in self._blocks:
             x = block(x)
         return x
@@ -135,6 +140,6 @@ class Tail(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         for block in self._blocks:
             x = block(x)
-        x = nn.functional.relu6(self._bn1(self._conv_head(x)))
+        x = _relu6(self._bn1(self._conv_head(x)))
         found: Tensor = self._fc(self._dropout(x.mean(dim=(2, 3))))
         return found
