@@ -124,18 +124,22 @@ class Model:
             if x1 > x0 and y1 > y0
         ]  # fmt: skip
 
-    def classify(self, rgb: Rgb, boxes: Sequence[Box | None] = (None,)) -> Array:
+    def classify(self, rgb: Rgb, boxes: Sequence[Box | None] = (None,), turn: int | None = None) -> Array:
         """Probabilities (len(boxes), classes) of what is in each box (x, y, width, height), None for the whole frame."""
         checked(rgb)
         if not boxes:
             return np.zeros((0, len(self.spec.classes)), np.float32)
-        return self.probabilities(np.concatenate([prepared_crop(rgb, box, self.spec.input) for box in boxes]))
+        return self.probabilities(np.concatenate([prepared_crop(rgb, box, self.spec.input) for box in boxes]), turn)
 
-    def probabilities(self, planes: Planes) -> Array:
-        """Probabilities (b, classes) for (b, 3, height, width), the mean of the model's views. Raises ValueError."""
-        views = [planes] + ([np.ascontiguousarray(planes[..., ::-1])] if "hflip" in self.spec.tta else [])
+    def probabilities(self, planes: Planes, turn: int | None = None) -> Array:
+        """Probabilities (b, classes) for (b, 3, height, width), the mean of the model's views. Raises ValueError.
+
+        With a `turn` (0, 1, ...) one view is looked at, each in its turn: for a verdict that is the mean over frames."""
+        views = [planes, planes[..., ::-1]] if "hflip" in self.spec.tta else [planes]
+        chosen = views if turn is None else [views[turn % len(views)]]
         count, temperature = len(self.spec.classes), self.spec.temperature
-        found = [decode.softmax(list(self.run(view).values()), count, temperature) for view in views]
+        answers = [self.run(np.ascontiguousarray(view)) for view in chosen]
+        found = [decode.softmax(list(answer.values()), count, temperature) for answer in answers]
         return np.asarray(np.mean(found, axis=0), np.float32)
 
     def named(self, probabilities: Array) -> tuple[str, dict[str, float]]:
@@ -185,17 +189,18 @@ class Pipeline:
     def models(self) -> list[Model]:
         return [one for one in (self.detector, self.rejector, self.classifier) if one is not None]
 
-    def frame(self, rgb: Rgb, threshold: float | None = None) -> list[Detection]:
+    def frame(self, rgb: Rgb, threshold: float | None = None, turn: int | None = None) -> list[Detection]:
         """What is on a frame (rows, columns, 3) uint8, surest first, in pixels of the frame.
 
-        `threshold` replaces the detector's own. Raises ValueError for another kind of array or a broken model."""
+        `threshold` replaces the detector's own. `turn` counts the frames of a cine whose lesions are followed: the classifier
+        then looks at one of its views a frame, which halves its time. Raises ValueError for another kind of array or a broken model."""
         found = self.detector.detect(rgb, threshold)
         if self.rejector is not None and found:
             tumour = self.rejector.classify(rgb, [one.box for one in found])[:, -1]
             found = [one for one, sure in zip(found, tumour, strict=True) if sure >= self.rejector.spec.threshold]
         if self.classifier is None or not found:
             return found
-        named = map(self.classifier.named, self.classifier.classify(rgb, [one.box for one in found]))
+        named = map(self.classifier.named, self.classifier.classify(rgb, [one.box for one in found], turn))
         return [
             Detection(*one.box, label, one.score, probabilities)
             for one, (label, probabilities) in zip(found, named, strict=True)

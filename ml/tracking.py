@@ -140,11 +140,13 @@ class Tracker:
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
         self.tracks: list[Track] = []
+        self.frames = 0  # that were looked at
         self._next = 1
 
     def frame(self, found: Sequence[Found], passed: int = 1) -> list[Tracked]:
         """The confirmed lesions of this frame, the oldest first; `passed` frames after the one before, of which none was seen."""
         given = self.settings
+        self.frames += 1
         for track in self.tracks:
             for _ in range(min(passed, given.patience)):
                 track.motion.predict()

@@ -79,18 +79,20 @@ def bright_cells(side: int, cell: int, *, dark: bool = False, per_class: Sequenc
 
 
 def brightness_classifier(
-    side: int, weights: Sequence[float], biases: Sequence[float], *, single: bool = False
+    side: int, weights: Sequence[float], biases: Sequence[float], *, single: bool = False, columns: int | None = None
 ) -> bytes:
-    """Logits (b, classes) = mean brightness * weight + bias."""
+    """Logits (b, classes) = mean brightness of the first `columns` * weight + bias."""
     nodes = [
-        helper.make_node("ReduceMean", ["images"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Slice", ["images", "from", "to", "axis"], ["seen"]),
+        helper.make_node("ReduceMean", ["seen"], ["mean"], axes=[1, 2, 3], keepdims=0),
         helper.make_node("Unsqueeze", ["mean", "last"], ["column"]),
         helper.make_node("Mul", ["column", "weights"], ["weighted"]),
         helper.make_node("Add", ["weighted", "biases"], ["logits"]),
     ]
     constants: dict[str, Any] = {
         "last": np.asarray([1], np.int64), "weights": np.asarray([weights], np.float32),
-        "biases": np.asarray([biases], np.float32),
+        "biases": np.asarray([biases], np.float32), "from": np.asarray([0], np.int64),
+        "to": np.asarray([columns or side], np.int64), "axis": np.asarray([3], np.int64),
     }  # fmt: skip
     shape: list[int | str] = [1 if single else "batch", len(weights)]
     return graph(nodes, {"logits": shape}, side, constants | ({"single": 1} if single else {}))

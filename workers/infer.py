@@ -28,7 +28,7 @@ from ml.model_file import BadModel
 from ml.runtime import PIPELINE_FILE, Pipeline
 from ml.tracking import Settings
 from workers.infer_beats import beats_of
-from workers.infer_follow import Followed, is_follow
+from workers.infer_follow import Followed, is_follow, told_of
 
 log = logging.getLogger("workers.infer")  # as a script it would be called __main__
 MOST_CONNECTIONS: Final = 64
@@ -67,9 +67,12 @@ class Loaded:
             border = self.runs.border(rgb, given.sure)
             drawn = {"points": border.contour.round(2).tolist(), "score": round(border.score, 6)} if border else None
             return {"boxes": [], "border": drawn} | ({"lesions": []} if follow else {})
-        found = self.runs.frame(rgb, given.faint if follow else given.sure)
-        told = {"boxes": [asdict(one) for one in found if one.score >= given.sure]}
-        return told | ({"lesions": followed.lesions(follow, self.id, given, found)} if follow else {})
+        if not follow:
+            return {"boxes": [asdict(one) for one in self.runs.frame(rgb, given.sure)]}
+        tracker = followed.tracker(str(follow["key"]), self.id, given)
+        found = self.runs.frame(rgb, given.faint, turn=tracker.frames)
+        lesions = [told_of(one) for one in tracker.frame(found, int(follow["passed"]))]
+        return {"boxes": [asdict(one) for one in found if one.score >= given.sure], "lesions": lesions}
 
 
 class Models:

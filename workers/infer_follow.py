@@ -2,10 +2,8 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ml.runtime import Detection
 from ml.tracking import Settings, Tracked, Tracker
 
 MOST_STREAMS: Final = 64
@@ -14,23 +12,23 @@ MOST_PASSED: Final = 1_000_000
 
 
 class Followed:
-    """The trackers by stream; the one that was used longest ago makes way. Safe to share between threads."""
+    """The trackers by stream; the one that was used longest ago makes way.
+
+    Threads may share it; the frames of one stream come one after the other."""
 
     def __init__(self) -> None:
         self._trackers: OrderedDict[tuple[str, str, float], Tracker] = OrderedDict()
         self._lock = threading.Lock()
 
-    def lesions(
-        self, follow: Mapping[str, Any], model: str, given: Settings, found: Sequence[Detection]
-    ) -> list[dict[str, Any]]:
-        """What is there on this frame of a stream. Another model or another threshold begins anew."""
-        name = (str(follow["key"]), model, given.sure)
+    def tracker(self, key: str, model: str, given: Settings) -> Tracker:
+        """The tracker of a stream. Another model or another threshold begins anew."""
+        name = (key, model, given.sure)
         with self._lock:
             tracker = self._trackers.pop(name, None) or Tracker(given)
             self._trackers[name] = tracker
             if len(self._trackers) > MOST_STREAMS:
                 self._trackers.popitem(last=False)
-            return [_told(one) for one in tracker.frame(found, int(follow["passed"]))]
+            return tracker
 
 
 def is_follow(given: object) -> bool:
@@ -44,7 +42,8 @@ def is_follow(given: object) -> bool:
     return isinstance(key, str) and 0 < len(key) <= MOST_KEY and is_number
 
 
-def _told(one: Tracked) -> dict[str, Any]:
+def told_of(one: Tracked) -> dict[str, Any]:
+    """A lesion of a frame, as the stream tells it."""
     x, y, width, height = one.box
     box = {"x": round(x, 2), "y": round(y, 2), "width": round(width, 2), "height": round(height, 2)}
     verdict = {"label": one.label, "score": one.score, "probabilities": one.probabilities}

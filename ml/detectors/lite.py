@@ -41,7 +41,11 @@ class LiteEye(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             # What is frozen sees one picture at a time: its large maps then stay in the processor's cache.
-            x = torch.cat([self._first(one) for one in x.split(1)]) if self.frozen and len(x) > 1 else self._first(x)
+            x = (
+                torch.cat([self._first(one) for one in x.chunk(len(x))])
+                if self.frozen and len(x) > 1
+                else self._first(x)
+            )
         found = []
         for number, block in enumerate(self.blocks):
             if number >= self.frozen:

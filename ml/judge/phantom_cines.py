@@ -30,7 +30,10 @@ def judged_cines(pipeline: Pipeline, domain: str, count: int, frames: int, fps: 
     for one in cines(domain, count, frames, seed):
         label = pipeline.detector.spec.classes[0] if single else one.label
         truth = [TrueLesion(label, tuple(None if b is None else _floats(b) for b in one.boxes))] if one.code else []
-        found = [pipeline.frame(np.repeat(grey[..., None], 3, axis=2), given.faint) for grey in one.frames]
+        found = [
+            pipeline.frame(np.repeat(grey[..., None], 3, axis=2), given.faint, turn)
+            for turn, grey in enumerate(one.frames)
+        ]
         alone += cine_figures(truth, as_frames(found, given.sure), fps)
         tracker = Tracker(given)
         tracked += cine_figures(truth, [tracker.frame(boxes) for boxes in found], fps)

