@@ -66,6 +66,7 @@ _OTHER: Final = """
     web.worklist_page web.worklist_csv web.worklist_bulk web.worklist_search
     web.save_worklist_view web.delete_worklist_view web.flag_page web.flag_study web.flag_preview web.flag_list
     web.flag_template
+    offer.models offer.taken
     api.infer api.infer_coco api.infer_report infer.stream api.list_models api.register_model api.promote_model api.retire_model
     api.cancel_training api.list_trainings api.one_training api.register_training api.start_training
     train.begin train.done train.end train.progress web.begin_training web.new_training_page web.training_cancel

@@ -103,6 +103,8 @@ VERBS: Final[dict[str, str]] = {
     "model.promoted": "verb.model.promoted",
     "model.accepted": "verb.model.accepted",
     "model.retired": "verb.model.retired",
+    "model.offered": "verb.model.offered",
+    "model.not-taken": "verb.model.not-taken",
     "training.start": "verb.training.start",
     "training.cancel": "verb.training.cancel",
     "training.running": "verb.training.running",

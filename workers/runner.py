@@ -16,7 +16,7 @@ from psycopg.errors import RaiseException
 from core import jobs
 from core.errors import Conflict, Unavailable, WrongState
 from core.node import CentralNode, Node, SiteNode
-from core.services import device_rules, forward, masks, receive, release, replicate, retrieve, send
+from core.services import device_rules, forward, masks, offers, receive, release, replicate, retrieve, send
 from workers import freeze, train
 from workers.infer_keeper import ROLES as INFER_ROLES
 from workers.infer_keeper import Keeper
@@ -78,6 +78,7 @@ TASKS: Final[dict[str, dict[str, Work]]] = {
         "release": _site(release.release),
         "pack": _site(send.pack),
         "send": _site(send.send),
+        "take_model": _site(offers.take),
     },
     "relay": {"parcel": forward.forward},
     "central": {

@@ -16,7 +16,19 @@ from core.errors import AppError
 from core.models.sitecase import SiteImage
 from core.node import CentralNode, Node, SiteNode
 from core.permissions import SYSTEM
-from core.services import blobs, cases, forward, receive, registering, release, reminders, replicate, retrieve, send
+from core.services import (
+    blobs,
+    cases,
+    forward,
+    issue,
+    receive,
+    registering,
+    release,
+    reminders,
+    replicate,
+    retrieve,
+    send,
+)
 
 log = logging.getLogger(__name__)
 HOUR: Final = 3600.0
@@ -74,6 +86,7 @@ def chores_of(node: Node) -> list[Chore]:
         chores += [
             Chore("audit.head", HOUR, lambda: replicate.export_audit_head(node)),
             Chore("sweep", HOUR, lambda: _sweep_central(node)),
+            Chore("offer", min(HOUR, 20 * poll), lambda: _offer(node)),
             Chore("reconcile", 24 * HOUR, lambda: replicate.reconcile(node)),
         ]
     elif node.settings.role == "relay":
@@ -85,6 +98,12 @@ def _purge(node: SiteNode) -> None:
     with transaction(node.engine, "purge") as session:
         for case in registering.due_for_purge(session):
             cases.purge(node, session, SYSTEM, case)
+
+
+def _offer(node: CentralNode) -> None:
+    """A site that was added since gets the models that are in effect."""
+    with transaction(node.engine, "offer.models") as session:
+        issue.offer_models(node, session)
 
 
 def _sweep_central(node: CentralNode) -> None:

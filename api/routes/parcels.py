@@ -1,9 +1,9 @@
-"""The door for sealed packages at the relay and at central: announce, look, append, and the signed answers."""
+"""The door for sealed packages at the relay and at central: announce, look, append, the signed answers, and offered models."""
 
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 from sqlmodel import SQLModel
 from starlette.concurrency import run_in_threadpool
@@ -12,7 +12,7 @@ from api.deps import NodeDep, SessionDep, may
 from core.errors import NotFound
 from core.models.transfer import Parcel
 from core.permissions import ALL_DOMAINS, Actor, Verb
-from core.services import forward, parcels
+from core.services import forward, offers, parcels
 
 router = APIRouter(prefix="/api/v1", tags=["parcels"])
 Machine = Annotated[Actor, may(Verb.DELIVER)]
@@ -81,10 +81,19 @@ async def put_content(
     return _out(await run_in_threadpool(parcels.append, node, session, actor, site, package_id, offset, chunk))
 
 
-@router.get("/messages")
+@router.get("/messages", response_model=Messages)
 def messages(
-    session: SessionDep, actor: SiteMachine, site: str, after: Annotated[int, Query(ge=0, lt=1 << 31)] = 0
-) -> Messages:
-    """What central signed for one site, in order."""
+    node: NodeDep,
+    session: SessionDep,
+    actor: SiteMachine,
+    site: str,
+    after: Annotated[int, Query(ge=0, lt=1 << 31)] = 0,
+    file: Annotated[str | None, Query(pattern=r"^[0-9a-f]{64}$")] = None,
+    offset: Annotated[int, Query(ge=0, lt=1 << 40)] = 0,
+) -> Messages | Response:
+    """What central signed for one site, in order; with `file`, 4 MiB at most from `offset` of a file that one of them offers."""
+    if file is not None:
+        content = offers.piece(node, session, actor, site, file, offset)
+        return Response(content, media_type="application/octet-stream", headers={"X-Content-Type-Options": "nosniff"})
     found = forward.messages_after(session, site, after)
     return Messages(messages=[MessageOut(n=m.n, body=m.body, signature=m.signature) for m in found])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from core.errors import Refused
+from core.package.messages import MODEL_PATH
 
 MOST_FILES: Final = 40
 MOST_BYTES: Final = 512 << 20
@@ -21,7 +22,7 @@ TOO_MUCH: Final = "A model may have at most 40 files of 512 MiB together."
 ODD_PATH: Final = "A file of the model has a name that is not allowed."
 NOT_JSON: Final = "A description of the model is not JSON, or lacks what it must say."
 OTHER_DIGEST: Final = "A file of the model is missing, or is not the one that its description names."
-_PATH: Final = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,63}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_PATH: Final = re.compile(MODEL_PATH, re.ASCII)
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 _TASKS: Final = ("detect", "classify", "reject", "echo")
 

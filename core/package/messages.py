@@ -17,6 +17,7 @@ from core.package.signing import Domain
 
 MOST_MESSAGE_BYTES: Final = 2**20
 SLACK: Final = timedelta(hours=24)
+MODEL_PATH: Final = r"^([A-Za-z0-9][A-Za-z0-9._-]{0,63}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 class Verdict(StrEnum):
@@ -108,6 +109,27 @@ class Tombstone(Signed):
     case_ids: Annotated[tuple[OutwardId, ...], Field(min_length=1, max_length=10_000)]
 
 
+class OfferedFile(Strict):
+    """A file of a model by its path in the model's folder; the next node gives its bytes by their hash."""
+
+    path: Annotated[str, StringConstraints(pattern=MODEL_PATH)]
+    sha256: Sha256
+    size: Annotated[int, Field(ge=1, le=2**29)]
+
+
+class ModelOffer(Signed):
+    """A model that central lets a site have; there it answers for nobody until a named person accepts it.
+
+    `sha256`: over the sorted lines "sha256 path" of its files. `domain`: an organ, or * for any."""
+
+    kind: Literal["model"]
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    version: Annotated[int, Field(ge=1, le=2**31 - 1)]
+    domain: Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9_]{0,31})$")]
+    sha256: Sha256
+    files: Annotated[tuple[OfferedFile, ...], Field(min_length=1, max_length=40)]
+
+
 class Heartbeat(Strict):
     """Central lives. `n`: the last number it gave this site (0: none yet); `minute` is UTC."""
 
@@ -123,7 +145,7 @@ class Heartbeat(Strict):
         return self
 
 
-Message = Receipt | Replicated | Erased | Tombstone | Heartbeat
+Message = Receipt | Replicated | Erased | Tombstone | ModelOffer | Heartbeat
 
 _MESSAGE: Final[TypeAdapter[Message]] = TypeAdapter(Annotated[Message, Field(discriminator="kind")])
 _TOMBSTONE: Final = TypeAdapter(Tombstone)
@@ -132,6 +154,7 @@ _DOMAINS: Final[dict[str, Domain]] = {
     "replicated": Domain.MESSAGE,
     "erased": Domain.MESSAGE,
     "tombstone": Domain.TOMBSTONE,
+    "model": Domain.MESSAGE,
     "heartbeat": Domain.HEARTBEAT,
 }
 

@@ -1,7 +1,7 @@
 """Carry a sealed parcel over HTTP to the next node: site to relay, relay to central; resumable, and poll what comes back."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final, cast
+from typing import Any, BinaryIO, Final, cast
 from uuid import UUID
 
 import httpx2
@@ -54,7 +54,22 @@ class NextNode:
             yield from page
             after = int(page[-1]["n"])
 
+    def fetch(self, site: str, sha256: str, size: int, into: BinaryIO) -> None:
+        """Write the file of an offer, which has `size` bytes, in chunks. Raises Unavailable; the hash is the caller's to check."""
+        while (offset := into.tell()) < size:
+            response = self._send("GET", "/api/v1/messages", params={"site": site, "file": sha256, "offset": offset})
+            if not response.content or offset + len(response.content) > size:
+                raise Unavailable("The next node gives another file than was offered; it is tried again.")
+            into.write(response.content)
+
     def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 -- httpx's own options
+        response = self._send(method, path, **options)
+        try:
+            return cast(dict[str, Any], response.json())
+        except ValueError:
+            raise Unavailable("The next node answers with something that is not JSON.") from None
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx2.Response:  # noqa: ANN401 -- httpx's own options
         try:
             response = self._client.request(method, path, **options)
         except httpx2.HTTPError:
@@ -63,10 +78,7 @@ class NextNode:
             raise Refused(_detail(response))
         if response.status_code >= 300:
             raise Unavailable(f"The next node answers with {response.status_code}; it is tried again.")
-        try:
-            return cast(dict[str, Any], response.json())
-        except ValueError:
-            raise Unavailable("The next node answers with something that is not JSON.") from None
+        return response
 
 
 def _detail(response: httpx2.Response) -> str:

@@ -13,7 +13,7 @@ from core.errors import Refused, Unavailable
 from core.models.bank import Site
 from core.models.transfer import Parcel, ParcelState, SignedMessage
 from core.node import Node
-from core.services import parcels
+from core.services import offers, parcels
 from core.services.courier import NextNode
 from core.settings import read_secret
 
@@ -104,6 +104,7 @@ def mirror_messages(node: Node) -> int:
     with central_of(node) as central:
         for site in sites:
             for entry in central.messages(site, last[site]):
+                offers.bring(node, central, str(entry["body"]))
                 with transaction(node.engine, "mirror.message") as session:
                     session.add(
                         SignedMessage(

@@ -15,9 +15,9 @@ from core.clock import now_utc
 from core.errors import Conflict, Denied, Malformed, NotFound, WrongState
 from core.inference import folder as model_folder
 from core.models.registry import IN_EFFECT, MODEL_MOVES, ModelFile, ModelState, ModelVersion
-from core.node import Node
+from core.node import CentralNode, Node
 from core.permissions import ALL_DOMAINS, Actor, Verb, check
-from core.services import heart
+from core.services import heart, issue
 from core.vocabulary import domain as vocabulary
 
 RUNS_ALONE: Final = ("detect", "echo")
@@ -40,6 +40,11 @@ def register(session: Session, actor: Actor, told: model_folder.Told, domain: st
 
     Raises Conflict for other content under a known name and version: a version never changes."""
     check(actor, Verb.OFFER_MODEL, domain)
+    return enter(session, actor, told, domain)
+
+
+def enter(session: Session, actor: Actor, told: model_folder.Told, domain: str) -> ModelVersion:
+    """The row of a model: by whom, `register` and the offers of central have settled. Raises Conflict, Malformed."""
     if domain != ALL_DOMAINS and domain not in vocabulary.domains():
         raise Malformed("There is no such organ domain.")
     known = session.exec(
@@ -86,6 +91,7 @@ def readable_model(session: Session, actor: Actor, model_id: UUID) -> ModelVersi
 def take_effect(node: Node, session: Session, actor: Actor, model_id: UUID) -> ModelVersion:
     """A named person promotes (at a site: accepts) a version; the one before it retires in the same transaction.
 
+    What central promotes it offers to the sites, if its licence lets it leave.
     An older one is rolled back to by the same step. Raises WrongState for one that is in effect already."""
     model = _decidable(session, actor, model_id)
     to = effect_state(node.settings.role)
@@ -102,6 +108,9 @@ def take_effect(node: Node, session: Session, actor: Actor, model_id: UUID) -> M
         _move(session, actor, other, ModelState.RETIRED)
     session.flush()
     _move(session, actor, model, to)
+    if isinstance(node, CentralNode):
+        session.flush()
+        issue.offer_models(node, session)
     return model
 
 

@@ -208,14 +208,18 @@ def poll(node: SiteNode) -> int:
             message = messages.open_message(body.encode(), signature, node.central.verify_key, site=node.site_code)
             messages.accept_in_order(last, message)
             with transaction(node.engine, "poll.obey") as session:
-                session.add(SignedMessage(site=message.site, n=message.n, body=body, signature=signature))
-                _obey(node, session, message)
+                row = SignedMessage(site=message.site, n=message.n, body=body, signature=signature)
+                session.add(row)
+                session.flush()
+                _obey(node, session, message, row)
             last, count = message.n, count + 1
     return count
 
 
-def _obey(node: SiteNode, session: Session, message: messages.Message) -> None:
-    """Move the mirror of a package. A message about an unknown or changed package is recorded, not obeyed."""
+def _obey(node: SiteNode, session: Session, message: messages.Message, row: SignedMessage) -> None:
+    """Move the mirror of a package, or go for a model. A message about an unknown or changed package is recorded, not obeyed."""
+    if isinstance(message, messages.ModelOffer):
+        jobs.enqueue(session, "take_model", "transfer", key=f"model:{message.sha256}", message_id=str(row.id))
     package_id = getattr(message, "package_id", None)
     package = session.get(Package, package_id, with_for_update=True) if package_id else None
     if package is None:

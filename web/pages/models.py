@@ -5,15 +5,17 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Request
-from sqlmodel import Session
+from sqlmodel import Session, func, select
 from starlette.responses import Response
 
 from core.errors import AppError, NotFound
+from core.models.bank import Site
 from core.models.people import User
 from core.models.registry import IN_EFFECT, MODEL_MOVES, ModelState, ModelVersion
-from core.node import Node
+from core.node import CentralNode, Node, SiteNode
 from core.permissions import Actor, Verb
-from core.services import registry
+from core.queries import offers as queries
+from core.services import offers, registry
 from web.deps import FormDep, NodeDep, SessionDep, may
 from web.render import page, redirect
 
@@ -33,6 +35,7 @@ def models_page(request: Request, node: NodeDep, session: SessionDep, actor: Rea
         "running": _running(node, found),
         "role": node.settings.role,
         "may_offer": actor.may(Verb.OFFER_MODEL),
+        "coming": offers.coming(session) if isinstance(node, SiteNode) else [],
     }
     return page(request, "models.html", values)
 
@@ -84,6 +87,8 @@ def _model(
         "figures": figures_of(model.metrics)[:_MOST_FIGURES],
         "files": registry.files_of(session, model),
         "registered_by": _name(session, model.registered_by),
+        "offered_to": queries.offered_to(session, model.sha256),
+        "sites": _active_sites(session) if isinstance(node, CentralNode) else 0,
         "decided_by": _name(session, model.decided_by),
         "may_take": registry.effect_state(node.settings.role) in moves and model.task in registry.RUNS_ALONE,
         "may_retire": ModelState.RETIRED in moves,
@@ -92,6 +97,10 @@ def _model(
         "problem": problem,
     }
     return page(request, "model.html", values, status)
+
+
+def _active_sites(session: Session) -> int:
+    return session.exec(select(func.count()).select_from(Site).where(Site.active)).one()
 
 
 def _running(node: Node, models: list[ModelVersion]) -> dict[str, bool]:
