@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from PIL import Image
 
-from commands.demo_nodes import Layout
+from commands.demo_nodes import DemoNode, Layout
 from commands.demo_person import Person
 from core.errors import Unavailable
 
@@ -34,7 +34,7 @@ class Lesson:
     """One training, from generated pictures to boxes on frames. `stages` and `facts` go into the demo's summary."""
 
     def __init__(self, layout: Layout, papers: dict[str, Any], seed: int, say: Callable[[str], None]) -> None:
-        self._layout, self._users, self._say = layout, papers[layout.central.name]["users"], say
+        self._layout, self._papers, self._say = layout, papers, say
         self._seed = seed
         self._folder = layout.folder / "lesson" / f"{time.time_ns()}"
         self.stages: dict[str, dict[str, Any]] = {}
@@ -48,6 +48,7 @@ class Lesson:
             stage |= self._evaluate()
         with self._stage("register") as stage:
             model = self._register()
+            self.facts["model"]["site"] = self._accept(model)
             stage["count"] = 1
         with self._stage("infer") as stage:
             stage |= self._infer(model)
@@ -86,6 +87,21 @@ class Lesson:
         self.facts["model"] = {key: promoted[key] for key in ("name", "version", "state", "sha256", "licence")}
         return promoted
 
+    def _accept(self, model: dict[str, Any]) -> dict[str, Any]:
+        """It comes to the site by the relay, where a person lets it take effect."""
+        site = self._layout.sites[0]
+        with self._person("admin", site) as head:
+            deadline = time.monotonic() + PATIENCE
+            while time.monotonic() < deadline:
+                come = [one for one in head.call("GET", "/api/v1/models") if one["sha256"] == model["sha256"]]
+                if come:
+                    return {
+                        "name": site.name,
+                        "state": head.call("POST", f"/api/v1/models/{come[0]['id']}/promote")["state"],
+                    }
+                time.sleep(0.5)
+        raise Unavailable("the model did not reach the site in time")
+
     def _infer(self, model: dict[str, Any]) -> dict[str, Any]:
         """Every frame of an unseen cine, one after the other, through the process that has one thread for it."""
         frames = _cine(self._seed + UNSEEN)
@@ -112,8 +128,9 @@ class Lesson:
         raise Unavailable("the model was not loaded in time")
 
     @contextmanager
-    def _person(self, name: str) -> Iterator[Person]:
-        person = Person(self._layout.central.url, name, self._users[name])
+    def _person(self, name: str, node: DemoNode | None = None) -> Iterator[Person]:
+        where = node or self._layout.central
+        person = Person(where.url, name, self._papers[where.name]["users"][name])
         try:
             yield person
         finally:

@@ -1,4 +1,4 @@
-"""What a model found on an image, as DICOM objects: an SR (TID 1500, PS3.16) and a presentation state with the boxes.
+"""What a model found on an image, as DICOM objects: an SR (TID 1500, PS3.16) and a presentation state with its outlines.
 
 Both say "research use" and which version of which model spoke; the SR is preliminary and unverified (PS3.3 C.17.2)."""
 
@@ -46,9 +46,25 @@ class Speaker:
     version: str
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """An outline on a frame (from 1), (n, 2) as (column, row), and the words at its anchor."""
+
+    frame: int
+    outline: NDArray[np.float64]
+    words: str
+    anchor: tuple[float, float]
+
+
 def report(image: Dataset, seen: Sequence[Hit], speaker: Speaker) -> Dataset:
     """A Comprehensive SR of one image (its header), a measurement group a lesion, with the lesion's region."""
-    source = _evidence(image)
+    source = evidence(image)
+    groups = [_group(source, number, one, speaker) for number, one in enumerate(seen, 1)]
+    return document(source, groups or [nothing(source, speaker, NOTHING)], speaker)
+
+
+def document(source: Dataset, groups: Sequence[Any], speaker: Speaker) -> Dataset:
+    """The SR of an image's `evidence` with these measurement groups of TID 1500."""
     device = hd.sr.DeviceObserverIdentifyingAttributes(
         uid=hd.UID(), name=f"{MAKER} infer", manufacturer_name=MAKER, model_name=speaker.name, serial_number="none"
     )
@@ -56,8 +72,7 @@ def report(image: Dataset, seen: Sequence[Hit], speaker: Speaker) -> Dataset:
     content = hd.sr.MeasurementReport(
         observation_context=hd.sr.ObservationContext(observer_device_context=observer),
         procedure_reported=ULTRASOUND,
-        imaging_measurements=[_group(source, number, one, speaker) for number, one in enumerate(seen, 1)]
-        or [_nothing(source, speaker)],
+        imaging_measurements=groups,
         title=CodedConcept("126000", "DCM", "Imaging Measurement Report"),
         referenced_images=[source],
     )
@@ -72,9 +87,17 @@ def report(image: Dataset, seen: Sequence[Hit], speaker: Speaker) -> Dataset:
     return made
 
 
-def presentation(image: Dataset, seen: Sequence[Hit], speaker: Speaker) -> Dataset | None:
-    """A softcopy presentation state with the boxes, of grey or of true colour images; None for one that has no such state."""
-    source = _evidence(image)
+def drawn(seen: Sequence[Hit]) -> list[Drawn]:
+    """The boxes of lesions for a presentation state."""
+    return [
+        Drawn(one.frame, outline_of(one), f"{one.label or UNSURE.meaning} {one.score:.2f}", (one.x, one.y))
+        for one in seen
+    ]
+
+
+def presentation(image: Dataset, seen: Sequence[Drawn], speaker: Speaker) -> Dataset | None:
+    """A softcopy presentation state with the outlines, of grey or true colour images; None for one that has no such state."""
+    source = evidence(image)
     if source.get("PhotometricInterpretation") == "PALETTE COLOR" or not seen:
         return None
     layer = hd.pr.GraphicLayer("AI", order=1, description=f"{NOTICE}: {_short(speaker)}"[:64])
@@ -106,42 +129,49 @@ def _srgb() -> bytes:
 def _group(
     source: Dataset, number: int, one: Hit, speaker: Speaker
 ) -> hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations:
-    is_cine = int(source.get("NumberOfFrames") or 1) > 1
-    where = hd.sr.SourceImageForRegion(
-        str(source.SOPClassUID), str(source.SOPInstanceUID), [one.frame] if is_cine else None
-    )
-    algorithm = hd.sr.AlgorithmIdentification(speaker.name, speaker.version, parameters=[NOTICE], manufacturer=MAKER)
     return hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(uid=hd.UID(), identifier=f"AI {number}"),
-        referenced_region=hd.sr.ImageRegion("POLYLINE", outline_of(one), where),
+        referenced_region=region(source, one.frame, outline_of(one)),
         finding_type=LESION,
-        algorithm_id=algorithm,
+        algorithm_id=algorithm(speaker),
         measurements=[hd.sr.Measurement(SCORE, round(one.score, 4), RATIO)],
         qualitative_evaluations=[hd.sr.QualitativeEvaluation(CLASS_OF, _class(one.label))],
     )
 
 
-def _nothing(source: Dataset, speaker: Speaker) -> hd.sr.MeasurementsAndQualitativeEvaluations:
-    """The template wants a group: that the model looked, and saw no lesion, is a finding too."""
-    algorithm = hd.sr.AlgorithmIdentification(speaker.name, speaker.version, parameters=[NOTICE], manufacturer=MAKER)
+def region(source: Dataset, frame: int, outline: NDArray[np.float64]) -> hd.sr.ImageRegion:
+    """An outline (n, 2) on a frame (from 1) of the image; a still has no frame number."""
+    is_cine = int(source.get("NumberOfFrames") or 1) > 1
+    where = hd.sr.SourceImageForRegion(
+        str(source.SOPClassUID), str(source.SOPInstanceUID), [frame] if is_cine else None
+    )
+    return hd.sr.ImageRegion("POLYLINE", outline, where)
+
+
+def algorithm(speaker: Speaker) -> hd.sr.AlgorithmIdentification:
+    """Which model said so, and for what."""
+    return hd.sr.AlgorithmIdentification(speaker.name, speaker.version, parameters=[NOTICE], manufacturer=MAKER)
+
+
+def nothing(source: Dataset, speaker: Speaker, what: CodedConcept) -> hd.sr.MeasurementsAndQualitativeEvaluations:
+    """The template wants a group: that the model looked, and saw `what`, is a finding too."""
     return hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(uid=hd.UID(), identifier="AI 0"),
         source_images=[hd.sr.SourceImageForMeasurementGroup(str(source.SOPClassUID), str(source.SOPInstanceUID))],
-        algorithm_id=algorithm,
-        qualitative_evaluations=[hd.sr.QualitativeEvaluation(CLASS_OF, NOTHING)],
+        algorithm_id=algorithm(speaker),
+        qualitative_evaluations=[hd.sr.QualitativeEvaluation(CLASS_OF, what)],
     )
 
 
-def _annotation(source: Dataset, seen: Sequence[Hit], frame: int, layer: hd.pr.GraphicLayer) -> hd.pr.GraphicAnnotation:
+def _annotation(
+    source: Dataset, seen: Sequence[Drawn], frame: int, layer: hd.pr.GraphicLayer
+) -> hd.pr.GraphicAnnotation:
     pixel = hd.pr.AnnotationUnitsValues.PIXEL
-    shapes = [hd.pr.GraphicObject("POLYLINE", outline_of(one), pixel) for one in seen]
+    shapes = [hd.pr.GraphicObject("POLYLINE", one.outline, pixel) for one in seen]
     texts = [
-        hd.pr.TextObject(
-            f"{one.label or UNSURE.meaning} {one.score:.2f} - {NOTICE}", pixel,
-            anchor_point=(one.x, one.y), anchor_point_visible=False,
-        )
+        hd.pr.TextObject(f"{one.words} - {NOTICE}", pixel, anchor_point=one.anchor, anchor_point_visible=False)
         for one in seen
-    ]  # fmt: skip
+    ]
     is_cine = int(source.get("NumberOfFrames") or 1) > 1
     return hd.pr.GraphicAnnotation([source], layer, frame if is_cine else None, None, shapes, texts)
 
@@ -155,7 +185,7 @@ def _short(speaker: Speaker) -> str:
     return f"{speaker.name} v{speaker.version}"
 
 
-def _evidence(image: Dataset) -> Dataset:
+def evidence(image: Dataset) -> Dataset:
     """The header without its pixels, with the attributes that both objects take over."""
     source = Dataset()
     for element in image:

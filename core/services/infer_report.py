@@ -12,7 +12,7 @@ from sqlmodel import Session
 from core import audit
 from core.curation import linked
 from core.deid.candidate import Index, frame_bytes
-from core.dicom import results
+from core.dicom import results, results_ventricle
 from core.dicom.part10 import open_part10
 from core.errors import Malformed, Unavailable, WrongState
 from core.inference.client import NO_MODEL
@@ -22,7 +22,7 @@ from core.models.sitecase import ImageState, SiteImage
 from core.node import SiteNode
 from core.permissions import Actor, Verb, check
 from core.queries import cases as queries
-from core.services import inference, registry
+from core.services import heart, inference, learned, proposals, registry
 from core.services.candidate import kind_of
 from core.services.retrieve import open_peer
 
@@ -32,7 +32,7 @@ MOST_LESIONS: Final = 20
 
 @dataclass(frozen=True)
 class Sent:
-    """How many objects went to the PACS, and how many lesions and images they speak of."""
+    """How many objects went to the PACS, and how many lesions (of a heart: beats) and images they speak of."""
 
     objects: int
     lesions: int
@@ -54,16 +54,13 @@ def send(node: SiteNode, session: Session, actor: Actor, case_id: UUID) -> Sent:
     model = registry.of_domain(session, case.domain)
     if model is None:
         raise Unavailable(NO_MODEL)
-    if model.task != "detect":
-        raise WrongState("The model of this organ draws the ventricle and finds no lesions: there is nothing to send.")
     objects: dict[str, list[bytes]] = {}
     found = 0
     for image, mask in masked:
-        seen = _seen(node, image, mask, case.domain)
-        header, speaker = _header(node, image), results.Speaker(model.name, str(model.version))
-        made = [results.report(header, seen, speaker), results.presentation(header, seen, speaker)]
-        objects.setdefault(str(header.StudyInstanceUID), []).extend(_bytes(one) for one in made if one is not None)
-        found += len(seen)
+        header = _header(node, image)
+        count, made = _said(node, image, mask, model, case.domain, header)
+        objects.setdefault(str(header.StudyInstanceUID), []).extend(map(_bytes, made))
+        found += count
     with open_peer(node.settings, case.peer) as peer:
         for study_uid, files in objects.items():
             peer.store(study_uid, files)
@@ -72,6 +69,25 @@ def send(node: SiteNode, session: Session, actor: Actor, case_id: UUID) -> Sent:
         session, actor, "infer.report", case_id, None, None, model=str(model.id), objects=sent.objects, found=found
     )
     return sent
+
+
+def _said(
+    node: SiteNode, image: SiteImage, mask: ImageMask, model: ModelVersion, domain: str, header: Dataset
+) -> tuple[int, list[Dataset]]:
+    """How many lesions or beats the model saw on an image, and the objects that say so."""
+    speaker = results.Speaker(model.name, str(model.version))
+    if model.task == "echo":
+        beats = heart.beats_of_found(image, proposals.look(node, image, mask, learned.detector(node, model, domain)))
+        report, drawn, count = (
+            results_ventricle.report(header, beats, speaker),
+            results_ventricle.drawn(beats),
+            len(beats),
+        )
+    else:
+        seen = _seen(node, image, mask, domain)
+        report, drawn, count = results.report(header, seen, speaker), results.drawn(seen), len(seen)
+    state = results.presentation(header, drawn, speaker)
+    return count, [report] if state is None else [report, state]
 
 
 def _masked(session: Session, case_id: UUID) -> Iterator[tuple[SiteImage, ImageMask]]:

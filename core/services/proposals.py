@@ -32,7 +32,7 @@ def ask(node: SiteNode, session: Session, actor: Actor, image_id: UUID) -> tuple
     detector = learned.detector(node, registry.of_domain(session, case.domain), case.domain)
     one = _known(session, mask, detector)
     if one is None:
-        found = _look(node, image, mask, detector)
+        found = look(node, image, mask, detector)
         curation.editable_image(session, actor, image.id)  # locked from here on: somebody else may have asked as well
         one = _known(session, mask, detector) or _keep(session, actor, mask, detector, found)
     return one, _of(session, one)
@@ -48,7 +48,8 @@ def _known(session: Session, mask: ImageMask, detector: Detector) -> ProposalSet
     return session.exec(known).first()
 
 
-def _look(node: SiteNode, image: SiteImage, mask: ImageMask, detector: Detector) -> list[Found]:
+def look(node: SiteNode, image: SiteImage, mask: ImageMask, detector: Detector) -> list[Found]:
+    """What a detector finds on the masked frames of an image. Raises Unavailable."""
     index = Index.of(mask.candidate)
     with node.staging.open(image.id, kind_of(mask.revision)) as reader:
         frames = {frame: frame_bytes(reader, index, frame - 1) for frame in detector.looked_at(image.frames)}

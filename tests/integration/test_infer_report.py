@@ -3,13 +3,11 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import highdicom as hd
 import httpx2
-import pydicom
 import pytest
 from sqlmodel import select
 
@@ -23,6 +21,7 @@ from ml.phantom import make_study, to_bytes
 from tests.casework import Case
 from tests.modelled import kept, put_in_effect
 from tests.postgres_fixture import ScratchPostgres
+from tests.results import stored_at
 from tests.served import Served, serve
 from tests.tiny_models import save_liver
 from tests.viewer_site import hospital
@@ -64,19 +63,12 @@ def ask(ready: Ready, who: str = "kaneko") -> httpx2.Response:
     return answer
 
 
-def stored(ready: Ready) -> list[pydicom.Dataset]:
-    """What the PACS holds of the study."""
-    with httpx2.Client(base_url=ready.pacs.url, trust_env=False) as client:
-        names = client.get("/instances").json()
-        return [pydicom.dcmread(BytesIO(client.get(f"/instances/{name}/file").content)) for name in names]
-
-
 def test_without_masks_or_model_nothing_is_sent(ready: Ready) -> None:
     assert ask(ready).status_code == 409
     ready.case.make_candidates()
     assert ask(ready).status_code == 503
     assert ask(ready, "examiner").status_code == 403
-    assert len(stored(ready)) == 2
+    assert len(stored_at(ready.pacs)) == 2
 
 
 def test_the_results_arrive_beside_the_originals(ready: Ready, tmp_path: Path) -> None:
@@ -89,7 +81,7 @@ def test_the_results_arrive_beside_the_originals(ready: Ready, tmp_path: Path) -
         assert told["images"] == 2 and told["objects"] == 4 and told["lesions"] > 0
         assert (told["model"], told["notice"]) == ("tiny-liver v1", "research use")
         proposed(ready)
-    found = stored(ready)
+    found = stored_at(ready.pacs)
     reports = [hd.sr.ComprehensiveSR.from_dataset(one) for one in found if one.Modality == "SR"]
     states = [one for one in found if one.Modality == "PR"]
     assert len(reports) == len(states) == 2 and len(found) == 6
@@ -111,7 +103,7 @@ def test_the_results_arrive_beside_the_originals(ready: Ready, tmp_path: Path) -
 
 
 def test_the_live_page_sends_when_a_curator_asks(ready: Ready) -> None:
-    before, client = len(stored(ready)), ready.served.client
+    before, client = len(stored_at(ready.pacs)), ready.served.client
     client.cookies.set(session_cookie_name(ready.served.settings), ready.served.cookie("kaneko"))
     head = {"Sec-Fetch-Site": "same-origin"}
     try:
@@ -124,7 +116,7 @@ def test_the_live_page_sends_when_a_curator_asks(ready: Ready) -> None:
             assert client.post("/live/report", data={"image": "x"}, headers=head).status_code == 404
     finally:
         client.cookies.clear()
-    assert len(stored(ready)) == before + 4
+    assert len(stored_at(ready.pacs)) == before + 4
 
 
 def proposed(ready: Ready) -> None:
@@ -143,9 +135,9 @@ def proposed(ready: Ready) -> None:
 
 
 def test_a_pacs_that_is_away_is_said_and_nothing_is_half_sent(ready: Ready, tmp_path: Path) -> None:
-    before = len(stored(ready))
+    before = len(stored_at(ready.pacs))
     ready.peers.write_text(json.dumps([{"name": "pacs", "url": "http://127.0.0.1:9/dicom-web"}]))
     with kept(ready.served):
         answer = ask(ready)
     assert answer.status_code == 503 and "PACS" in answer.json()["detail"]
-    assert len(stored(ready)) == before
+    assert len(stored_at(ready.pacs)) == before
