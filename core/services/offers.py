@@ -76,13 +76,10 @@ def take(node: SiteNode, message_id: UUID) -> None:
 
 def coming(session: Session) -> list[Coming]:
     """The offers of central that are no model here yet, the newest first."""
-    known = {(name, version): sha256 for name, version, sha256 in session.exec(
-        select(ModelVersion.name, ModelVersion.version, ModelVersion.sha256)
-    )}  # fmt: skip
-    found = [(one.name, one.version, known.get((one.name, one.version)), one.sha256) for one in queries.offers(session)]
-    return [
-        Coming(name, version, here is not None) for name, version, here, sha256 in reversed(found) if here != sha256
-    ]
+    columns = (ModelVersion.name, ModelVersion.version, ModelVersion.sha256)
+    known = {(name, version): sha256 for name, version, sha256 in session.exec(select(*columns))}
+    here = [(one, known.get((one.name, one.version))) for one in queries.offers(session)]
+    return [Coming(one.name, one.version, sha256 is not None) for one, sha256 in reversed(here) if sha256 != one.sha256]
 
 
 def _fetch(node: Node, source: NextNode, offer: ModelOffer) -> None:

@@ -289,6 +289,8 @@ def test_the_live_page_draws_the_border(site: tuple[Live, Case], model: None, br
         assert min(truth) - 6 < min(xs) < max(xs) < max(truth) + 6
         expect(page.locator("#list li").first).to_have_text(re.compile(r"Left ventricle · \d+%"))
         expect(page.locator("#live-model")).to_have_text("tiny-echo v1")
+        expect(page.locator(".of-ventricle")).to_have_text("Left ventricle")
+        assert not page.locator(".of-lesions").first.is_visible() and not page.locator("#follow").is_visible()
         assert violations(page) == []
 
 
