@@ -61,10 +61,30 @@ def softmax(outputs: Sequence[Array], classes: int, temperature: float) -> Array
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 
-def flipped(found: Candidates, width: int) -> Candidates:
-    """The same boxes in the picture mirrored left to right; `width` of the input in pixels."""
-    x0, y0, x1, y1 = found.boxes.T
-    return Candidates(np.stack([width - x1, y0, width - x0, y1], axis=1), found.scores)
+def flipped(found: Candidates, sides: tuple[int, int], strides: Sequence[int]) -> Candidates:
+    """What was found in the mirror image, as of the picture itself: boxes mirrored left to right, points in their own order.
+
+    `sides` height and width of the input in pixels; the points are those of maps of these strides, row by row. Raises
+    ValueError for another number of points."""
+    height, width = sides
+    places, before = [], 0
+    for stride in strides:
+        rows, columns = height // stride, width // stride
+        places.append(before + np.arange(rows * columns).reshape(rows, columns)[:, ::-1].ravel())
+        before += rows * columns
+    if len(found.boxes) != before:
+        raise ValueError(ODD)
+    mirrored = found.taken(np.concatenate(places))
+    x0, y0, x1, y1 = mirrored.boxes.T
+    return Candidates(np.stack([width - x1, y0, width - x0, y1], axis=1), mirrored.scores)
+
+
+def mean_of(found: Sequence[Candidates]) -> Candidates:
+    """Of several looks the mean box and the mean scores of each point: chance of one look evens out."""
+    boxes, scores = (
+        np.mean(np.stack(parts), axis=0) for parts in zip(*((f.boxes, f.scores) for f in found), strict=True)
+    )
+    return Candidates(np.asarray(boxes, np.float32), np.asarray(scores, np.float32))
 
 
 def kept(found: Candidates, threshold: float, nms_iou: float) -> Candidates:

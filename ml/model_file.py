@@ -26,7 +26,9 @@ class BadModel(ValueError):
 
 @dataclass(frozen=True)
 class Spec:
-    """model.json, checked. `use` is the file that runs; `derived` adds up classes, such as malignant of several."""
+    """model.json, checked. `use` is the file that runs; `derived` adds up classes, such as malignant of several.
+
+    `strides` are of a detector's maps, in the order of its points; only a mirrored look needs them."""
 
     name: str
     version: int
@@ -40,6 +42,7 @@ class Spec:
     temperature: float
     abstain_below: float | None
     tta: tuple[str, ...]
+    strides: tuple[int, ...]
     files: Mapping[str, str]
     use: str
     licence: str
@@ -85,6 +88,9 @@ def parse(told: Mapping[str, Any]) -> Spec:
     use = str(told.get("use") or WEIGHTS)
     if use not in files:
         raise BadModel(f"model.json does not list the digest of {use}.")
+    strides = told.get("strides") or []
+    if not isinstance(strides, list) or any(not isinstance(one, int) or not 0 < one <= MOST_SIDE for one in strides):
+        raise BadModel("model.json may give strides as whole numbers of pixels only.")
     return Spec(
         name=name, version=version, task=str(told["task"]), classes=classes, derived=derived,
         input=_input(_mapping(told.get("input"), "input")), decode=str(told["decode"]),
@@ -92,7 +98,8 @@ def parse(told: Mapping[str, Any]) -> Spec:
         nms_iou=_number(told.get("nms_iou", 0.5), "nms_iou", 0, 1),
         temperature=_number(told.get("temperature", 1.0), "temperature", 1e-3, 1e3),
         abstain_below=None if abstain is None else _number(abstain, "abstain_below", 0, 1),
-        tta=_names(told.get("tta") or ["identity"], "tta"), files=files, use=use, licence=str(told.get("licence") or ""),
+        tta=_names(told.get("tta") or ["identity"], "tta"), strides=tuple(strides), files=files, use=use,
+        licence=str(told.get("licence") or ""),
         shippable=told.get("shippable") is True, intended_use=str(told.get("intended_use") or ""),
         dataset=dict(_mapping(told.get("dataset") or {}, "dataset")),
     )  # fmt: skip

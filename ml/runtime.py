@@ -96,22 +96,20 @@ class Model:
             raise ValueError(NO_RUN) from error
         return {name: np.concatenate(parts) for name, *parts in zip(self._outputs, *answers, strict=True)}
 
-    def candidates(self, rgb: Rgb) -> tuple[Candidates, Placed]:
-        """Everything a detector says of a frame, in pixels of its input, before threshold and suppression."""
-        planes, placed = prepared(checked(rgb), self.spec.input)
-        found = self._decoded(planes)
-        if "hflip" in self.spec.tta:
-            mirrored = decode.flipped(self._decoded(np.ascontiguousarray(planes[..., ::-1])), self.spec.input.width)
-            found = Candidates(
-                np.concatenate([found.boxes, mirrored.boxes]), np.concatenate([found.scores, mirrored.scores])
-            )
-        return found, placed
+    def candidates(self, rgb: Rgb, turn: int | None = None) -> tuple[Candidates, Placed]:
+        """Everything a detector says of a frame, in pixels of its input, before threshold and suppression.
 
-    def detect(self, rgb: Rgb, threshold: float | None = None) -> list[Detection]:
+        The mean of the model's views; with a `turn` one of them, as in `probabilities`."""
+        planes, placed = prepared(checked(rgb), self.spec.input)
+        looks = [self._decoded, self._mirrored] if "hflip" in self.spec.tta else [self._decoded]
+        chosen = looks if turn is None else [looks[turn % len(looks)]]
+        return decode.mean_of([look(planes) for look in chosen]), placed
+
+    def detect(self, rgb: Rgb, threshold: float | None = None, turn: int | None = None) -> list[Detection]:
         """Boxes on a frame (rows, columns, 3) uint8 from the model's threshold, or another one, surest first.
 
-        Raises ValueError for another kind of array, or when the model answers nonsense."""
-        found, placed = self.candidates(rgb)
+        `turn`: see `candidates`. Raises ValueError for another kind of array, or when the model answers nonsense."""
+        found, placed = self.candidates(rgb, turn)
         chosen = decode.kept(found, self.spec.threshold if threshold is None else threshold, self.spec.nms_iou)
         rows, columns = rgb.shape[:2]
         boxes = np.clip(placed.back(chosen.boxes), 0, np.asarray([columns, rows] * 2, np.float32))
@@ -156,6 +154,11 @@ class Model:
             raise ValueError(decode.ODD)
         return decode.fcos([outputs["scores"], outputs["boxes"]], len(self.spec.classes))
 
+    def _mirrored(self, planes: Planes) -> Candidates:
+        given = self.spec.input
+        found = self._decoded(np.ascontiguousarray(planes[..., ::-1]))
+        return decode.flipped(found, (given.height, given.width), self.spec.strides)
+
     def _named(self, scores: Array) -> dict[str, float]:
         each = {name: round(float(score), 6) for name, score in zip(self.spec.classes, scores, strict=True)}
         derived = self.spec.derived.items()
@@ -192,9 +195,10 @@ class Pipeline:
     def frame(self, rgb: Rgb, threshold: float | None = None, turn: int | None = None) -> list[Detection]:
         """What is on a frame (rows, columns, 3) uint8, surest first, in pixels of the frame.
 
-        `threshold` replaces the detector's own. `turn` counts the frames of a cine whose lesions are followed: the classifier
-        then looks at one of its views a frame, which halves its time. Raises ValueError for another kind of array or a broken model."""
-        found = self.detector.detect(rgb, threshold)
+        `threshold` replaces the detector's own. `turn` counts the frames of a cine whose lesions are followed: detector and
+        classifier then look at one of their views a frame, which halves their time. Raises ValueError for another kind of
+        array or a broken model."""
+        found = self.detector.detect(rgb, threshold, turn)
         if self.rejector is not None and found:
             tumour = self.rejector.classify(rgb, [one.box for one in found])[:, -1]
             found = [one for one, sure in zip(found, tumour, strict=True) if sure >= self.rejector.spec.threshold]

@@ -35,8 +35,8 @@ class Recipe:
 
     `warm_steps` is an epoch at most. `one_class` names the class that every box is taken as ("" keeps the folder's).
     `budget_minutes` ends the schedule early on a slow machine (0: never); then the result depends on the machine's
-    speed, and run.json says so. `mirrored`: the model is to look at the mirror image too, at twice the cost. Size, epochs,
-    batch and rate are those measured in docs/models/breast-detect.md."""
+    speed, and run.json says so. `mirrored`: the model is to look at the mirror image too, at twice the cost, and say the
+    mean of both. Size, epochs, batch and rate are those measured in docs/models/breast-detect.md."""
 
     detector: str = "fcos"
     size: int = 256

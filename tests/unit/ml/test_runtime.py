@@ -105,12 +105,28 @@ def test_a_lone_detector_is_a_pipeline(tmp_path: Path) -> None:
 
 
 def test_a_mirrored_look_finds_the_same(tmp_path: Path) -> None:
-    save(
-        tmp_path, bright_cells(64, 16), side=64, task="detect", decode="fcos", classes=["l"], tta=["identity", "hflip"]
-    )
+    given: dict[str, Any] = {"side": 64, "task": "detect", "decode": "fcos", "classes": ["l"]}
+    save(tmp_path, bright_cells(64, 16), **given, tta=["identity", "hflip"], strides=[16])
     rgb = frame(64, 64)
     rgb[0:16, 48:64] = 255
-    assert [one.box for one in Model.open(tmp_path).detect(rgb)] == [(48, 0, 16, 16)]
+    for turn in (None, 0, 1):
+        assert [one.box for one in Model.open(tmp_path).detect(rgb, turn=turn)] == [(48, 0, 16, 16)]
+    save(tmp_path, bright_cells(64, 16), **given, tta=["identity", "hflip"], strides=[16, 32])
+    with pytest.raises(ValueError, match="another shape"):
+        Model.open(tmp_path).detect(rgb)
+
+
+def test_two_looks_are_averaged_at_each_point(tmp_path: Path) -> None:
+    """What one look alone is sure of is found with half of its score, once."""
+    boxes = [(0.0, 0.0, 30.0, 30.0), (40.0, 0.0, 64.0, 30.0), (0.0, 40.0, 20.0, 60.0), (40.0, 40.0, 50.0, 60.0)]
+    content = constant_fcos(boxes, [[0.8], [0.2], [0.0], [0.0]], 64)
+    save(
+        tmp_path, content, side=64, task="detect", decode="fcos", classes=["l"], tta=["identity", "hflip"], strides=[32]
+    )
+    found = {one.box: one.score for one in Model.open(tmp_path).detect(frame(64, 64), 0.1)}
+    assert found == {
+        (0, 0, 27, 30): pytest.approx(0.5), (37, 0, 27, 30): pytest.approx(0.5),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -205,6 +221,8 @@ def test_iou_is_symmetric_and_one_with_itself(given_boxes: list[tuple[float, ...
 
 
 def test_twice_flipped_is_as_before() -> None:
-    found = Candidates(np.asarray([[1, 2, 30, 40]], np.float32), np.asarray([[0.5]], np.float32))
-    assert decode.flipped(found, 64).boxes.tolist() == [[34, 2, 63, 40]]
-    assert (decode.flipped(decode.flipped(found, 64), 64).boxes == found.boxes).all()
+    boxes = np.asarray([[1, 2, 30, 40], [33, 2, 40, 9]], np.float32)
+    found = Candidates(boxes, np.asarray([[0.5], [0.25]], np.float32))
+    once = decode.flipped(found, (32, 64), [32])
+    assert once.boxes.tolist() == [[24, 2, 31, 9], [34, 2, 63, 40]] and once.scores.tolist() == [[0.25], [0.5]]
+    assert (decode.flipped(once, (32, 64), [32]).boxes == boxes).all()
