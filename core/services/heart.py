@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -13,10 +12,8 @@ from sqlmodel import Session
 
 from core.curation import volumes
 from core.curation.beats import Beat, proposals
-from core.curation.detector import ENDS, Found
 from core.curation.shapes import Points, open_spline, signed_area
 from core.curation.volumes import Ejection, Plane, Scale
-from core.dicom import results_ventricle
 from core.dicom.ultrasound import region_around
 from core.errors import Malformed
 from core.models.curation import Roi
@@ -125,30 +122,6 @@ def from_contours(session: Session, case: SiteCase, given: Mapping[str, Any]) ->
     return entries
 
 
-def beats_of_found(image: SiteImage, found: Sequence[Found]) -> list[results_ventricle.Beat]:
-    """The beats whose borders a model drew, end diastole before end systole; a pair that holds no volume is left out."""
-    beats = []
-    for pair in pairwise(found):
-        if (pair[0].label, pair[1].label) != ENDS:
-            continue
-        scales = [_scale(image, one.points) for one in pair]
-        try:
-            # EF needs no scale, millilitres do.
-            planes = [
-                volumes.plane_of(open_spline(one.points), scales[at] or (1.0, 1.0)) for at, one in enumerate(pair)
-            ]
-            whole = volumes.ejection(*map(volumes.disks_single_plane, planes))
-        except Malformed:
-            continue
-        millilitres = (whole.end_diastolic_ml, whole.end_systolic_ml) if all(scales) else (None, None)
-        diastole, systole = (
-            results_ventricle.End(one.frame, one.points, one.score, ml)
-            for one, ml in zip(pair, millilitres, strict=True)
-        )
-        beats.append(results_ventricle.Beat(diastole, systole, whole.fraction_percent))
-    return beats
-
-
 def proposed(image: SiteImage, contour: Roi | None) -> tuple[Beat, ...]:
     """Beats that a person may take over, from the file's R waves and the contours that are drawn."""
     areas = {frame: abs(signed_area(open_spline(points))) for frame, points in _keyframes(contour)} if contour else {}
@@ -195,10 +168,10 @@ def _keyframes(contour: Roi) -> list[tuple[int, Points]]:
 
 
 def _plane(image: SiteImage, points: Points) -> Plane:
-    return volumes.plane_of(open_spline(points), _scale(image, points))
+    return volumes.plane_of(open_spline(points), scale_of(image, points))
 
 
-def _scale(image: SiteImage, points: Points) -> Scale | None:
+def scale_of(image: SiteImage, points: Points) -> Scale | None:
     """Millimetres a pixel of the region that holds the whole contour; None where there is none, never guessed."""
     xs, ys = [x for x, _ in points], [y for _, y in points]
     last_x, last_y = math.ceil(max(xs)) - 1, math.ceil(max(ys)) - 1

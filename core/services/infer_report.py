@@ -1,8 +1,9 @@
 """What the model in effect says of a whole case, back to the PACS that it came from: SR and presentation states, when a person asks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import pairwise
 from typing import Final
 from uuid import UUID
 
@@ -10,7 +11,9 @@ from pydicom.dataset import Dataset
 from sqlmodel import Session
 
 from core import audit
-from core.curation import linked
+from core.curation import linked, volumes
+from core.curation.detector import ENDS, Found
+from core.curation.shapes import open_spline
 from core.deid.candidate import Index, frame_bytes
 from core.dicom import results, results_ventricle
 from core.dicom.part10 import open_part10
@@ -77,7 +80,7 @@ def _said(
     """How many lesions or beats the model saw on an image, and the objects that say so."""
     speaker = results.Speaker(model.name, str(model.version))
     if model.task == "echo":
-        beats = heart.beats_of_found(image, proposals.look(node, image, mask, learned.detector(node, model, domain)))
+        beats = _beats(image, proposals.look(node, image, mask, learned.detector(node, model, domain)))
         report, drawn, count = (
             results_ventricle.report(header, beats, speaker),
             results_ventricle.drawn(beats),
@@ -88,6 +91,30 @@ def _said(
         report, drawn, count = results.report(header, seen, speaker), results.drawn(seen), len(seen)
     state = results.presentation(header, drawn, speaker)
     return count, [report] if state is None else [report, state]
+
+
+def _beats(image: SiteImage, found: Sequence[Found]) -> list[results_ventricle.Beat]:
+    """The beats whose borders a model drew, end diastole before end systole; a pair that holds no volume is left out."""
+    beats = []
+    for pair in pairwise(found):
+        if (pair[0].label, pair[1].label) != ENDS:
+            continue
+        scales = [heart.scale_of(image, one.points) for one in pair]
+        try:
+            # EF needs no scale, millilitres do.
+            planes = [
+                volumes.plane_of(open_spline(one.points), scales[at] or (1.0, 1.0)) for at, one in enumerate(pair)
+            ]
+            whole = volumes.ejection(*map(volumes.disks_single_plane, planes))
+        except Malformed:
+            continue
+        millilitres = (whole.end_diastolic_ml, whole.end_systolic_ml) if all(scales) else (None, None)
+        diastole, systole = (
+            results_ventricle.End(one.frame, one.points, one.score, ml)
+            for one, ml in zip(pair, millilitres, strict=True)
+        )
+        beats.append(results_ventricle.Beat(diastole, systole, whole.fraction_percent))
+    return beats
 
 
 def _masked(session: Session, case_id: UUID) -> Iterator[tuple[SiteImage, ImageMask]]:
