@@ -185,8 +185,12 @@ def test_an_edit_survives_a_server_that_is_away_and_a_sign_in(site: Live, pacs: 
         expect(page.locator("#save-badge")).to_contain_text("保存済み", timeout=10_000)
         page.wait_for_function(f"() => {KEPT}.length === 0")
 
-        page.context.clear_cookies()
+        # Edited before the session ends: any other request of the page may be the one that hears of it first.
+        away.append(True)
         page.locator("[data-quick='LIV-MET']").click()
+        expect(page.locator("#save-badge")).to_contain_text("接続できません")
+        page.context.clear_cookies()
+        away.clear()
         page.wait_for_url("**/sign-in?next=*")
         assert "LIV-MET" in page.evaluate("JSON.stringify(localStorage)")
         page.fill("input[name=name]", "mori")
