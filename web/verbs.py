@@ -104,6 +104,7 @@ VERBS: Final[dict[str, str]] = {
     "model.accepted": "verb.model.accepted",
     "model.retired": "verb.model.retired",
     "model.offered": "verb.model.offered",
+    "model.withdrawn": "verb.model.withdrawn",
     "model.not-taken": "verb.model.not-taken",
     "training.start": "verb.training.start",
     "training.cancel": "verb.training.cancel",

@@ -103,7 +103,7 @@ def _purge(node: SiteNode) -> None:
 def _offer(node: CentralNode) -> None:
     """A site that was added since gets the models that are in effect."""
     with transaction(node.engine, "offer.models") as session:
-        issue.offer_models(node, session)
+        issue.tell_models(node, session)
 
 
 def _sweep_central(node: CentralNode) -> None:

@@ -80,8 +80,10 @@ def promote_model(
 
 
 @router.post("/models/{model_id}/retire")
-def retire_model(model_id: UUID, session: SessionDep, actor: Annotated[Actor, may(Verb.DECIDE_MODEL)]) -> ModelOut:
-    return _out(registry.retire(session, actor, model_id))
+def retire_model(
+    model_id: UUID, node: NodeDep, session: SessionDep, actor: Annotated[Actor, may(Verb.DECIDE_MODEL)]
+) -> ModelOut:
+    return _out(registry.retire(node, session, actor, model_id))
 
 
 def _out(model: ModelVersion) -> ModelOut:

@@ -47,6 +47,8 @@ class Reason(StrEnum):
 
 
 Counter = Annotated[int, Field(ge=1, le=2**53 - 1)]
+ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+ModelNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
 MinuteText = Annotated[
     str,
     StringConstraints(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]Z$"),
@@ -123,11 +125,20 @@ class ModelOffer(Signed):
     `sha256`: over the sorted lines "sha256 path" of its files. `domain`: an organ, or * for any."""
 
     kind: Literal["model"]
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-    version: Annotated[int, Field(ge=1, le=2**31 - 1)]
+    name: ModelName
+    version: ModelNumber
     domain: Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9_]{0,31})$")]
     sha256: Sha256
     files: Annotated[tuple[OfferedFile, ...], Field(min_length=1, max_length=40)]
+
+
+class ModelWithdrawn(Signed):
+    """Central no longer uses a model that it offered. It stays at the site, whose people decide what becomes of it."""
+
+    kind: Literal["model_withdrawn"]
+    name: ModelName
+    version: ModelNumber
+    sha256: Sha256
 
 
 class Heartbeat(Strict):
@@ -145,7 +156,7 @@ class Heartbeat(Strict):
         return self
 
 
-Message = Receipt | Replicated | Erased | Tombstone | ModelOffer | Heartbeat
+Message = Receipt | Replicated | Erased | Tombstone | ModelOffer | ModelWithdrawn | Heartbeat
 
 _MESSAGE: Final[TypeAdapter[Message]] = TypeAdapter(Annotated[Message, Field(discriminator="kind")])
 _TOMBSTONE: Final = TypeAdapter(Tombstone)
@@ -155,6 +166,7 @@ _DOMAINS: Final[dict[str, Domain]] = {
     "erased": Domain.MESSAGE,
     "tombstone": Domain.TOMBSTONE,
     "model": Domain.MESSAGE,
+    "model_withdrawn": Domain.MESSAGE,
     "heartbeat": Domain.HEARTBEAT,
 }
 

@@ -1,13 +1,17 @@
-"""What central has offered to the sites: the signed messages that name a model and its files."""
+"""What central has offered to the sites: the signed messages that name a model and its files, or take one back."""
 
+import json
 from collections.abc import Iterator
+from typing import Final
 
 from sqlmodel import Session, col, select
 
 from core.models.transfer import SignedMessage
 from core.package.messages import ModelOffer
 
-_KIND = '"kind":"model"'  # as canonical JSON writes it
+OFFERED: Final = "model"
+WITHDRAWN: Final = "model_withdrawn"
+_KIND: Final = f'"kind":"{OFFERED}"'  # as canonical JSON writes it
 
 
 def offered_to(session: Session, sha256: str) -> list[str]:
@@ -21,6 +25,14 @@ def offered_to(session: Session, sha256: str) -> list[str]:
 def is_offered(session: Session, site: str, sha256: str) -> bool:
     """Whether a model, or a file, of this hash was offered to this site."""
     return site in offered_to(session, sha256)
+
+
+def last_words(session: Session) -> dict[tuple[str, str], str]:
+    """{(site, model's sha256): OFFERED or WITHDRAWN}, whichever came last."""
+    body = col(SignedMessage.body)
+    statement = select(SignedMessage).where(body.contains(_KIND) | body.contains(f'"kind":"{WITHDRAWN}"'))
+    told = [json.loads(row.body) for row in session.exec(statement.order_by(col(SignedMessage.n)))]
+    return {(one["site"], one["sha256"]): one["kind"] for one in told}
 
 
 def offers(session: Session) -> Iterator[ModelOffer]:

@@ -1,7 +1,7 @@
-"""Central's signed, numbered messages for a site: receipts, replication notices, offers of models."""
+"""Central's signed, numbered messages for a site: receipts, replication notices, models offered and taken back."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlmodel import Session, col, func, select
 
@@ -13,7 +13,7 @@ from core.models.transfer import Parcel, SignedMessage
 from core.node import CentralNode
 from core.package import messages, signing
 from core.permissions import SYSTEM
-from core.queries.offers import is_offered
+from core.queries import offers as queries
 
 
 def key_id(node: CentralNode) -> str:
@@ -75,20 +75,49 @@ def replicated(node: CentralNode, session: Session, case: BankCase, hashes: Sequ
     )
 
 
-def offer_models(node: CentralNode, session: Session) -> int:
-    """Every model in effect that may leave, to every active site that was not offered it yet; returns how many offers."""
-    in_effect = select(ModelVersion).where(col(ModelVersion.state).in_([*IN_EFFECT]), ModelVersion.shippable)
-    models, count = list(session.exec(in_effect.order_by(ModelVersion.domain))), 0
+def tell_models(node: CentralNode, session: Session) -> int:
+    """Every model in effect that may leave is offered to every active site, and what is no longer in effect taken back.
+
+    A site hears of a change once; returns how many messages."""
+    models = list(session.exec(select(ModelVersion).where(ModelVersion.shippable).order_by(col(ModelVersion.id))))
+    known = queries.last_words(session)
+    count = 0
     for site in list(session.exec(select(Site.code).where(Site.active).order_by(Site.code))):
         for model in models:
-            if is_offered(session, site, model.sha256):
+            if not _is_news(known, site, model):
                 continue
             number = next_number(session, site)
-            if not is_offered(session, site, model.sha256):  # now that nobody else numbers for this site
-                _issue(node, session, _offer(node, session, model, site, number))
-                audit.record(session, SYSTEM, "model.offered", model.id, n=model.version, site=site)
+            if _is_news(queries.last_words(session), site, model):  # now that nobody else numbers for this site
+                _tell(node, session, model, site, number)
                 count += 1
     return count
+
+
+def _is_news(known: Mapping[tuple[str, str], str], site: str, model: ModelVersion) -> bool:
+    """Whether this site must hear that a model is in effect, or that it no longer is."""
+    last = known.get((site, model.sha256))
+    return last != queries.OFFERED if model.state in IN_EFFECT else last == queries.OFFERED
+
+
+def _tell(node: CentralNode, session: Session, model: ModelVersion, site: str, number: int) -> None:
+    is_offer = model.state in IN_EFFECT
+    _issue(node, session, (_offer if is_offer else _withdrawal)(node, session, model, site, number))
+    verb = "model.offered" if is_offer else "model.withdrawn"
+    audit.record(session, SYSTEM, verb, model.id, n=model.version, site=site)
+
+
+def _withdrawal(
+    node: CentralNode, session: Session, model: ModelVersion, site: str, number: int
+) -> messages.ModelWithdrawn:
+    return messages.ModelWithdrawn(
+        kind="model_withdrawn",
+        key_id=key_id(node),
+        n=number,
+        site=site,
+        name=model.name,
+        version=model.version,
+        sha256=model.sha256,
+    )
 
 
 def _offer(node: CentralNode, session: Session, model: ModelVersion, site: str, number: int) -> messages.ModelOffer:

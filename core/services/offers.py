@@ -75,11 +75,20 @@ def take(node: SiteNode, message_id: UUID) -> None:
 
 
 def coming(session: Session) -> list[Coming]:
-    """The offers of central that are no model here yet, the newest first."""
+    """What central offers and still uses that is no model here yet, the newest first."""
     columns = (ModelVersion.name, ModelVersion.version, ModelVersion.sha256)
     known = {(name, version): sha256 for name, version, sha256 in session.exec(select(*columns))}
-    here = [(one, known.get((one.name, one.version))) for one in queries.offers(session)]
-    return [Coming(one.name, one.version, sha256 is not None) for one, sha256 in reversed(here) if sha256 != one.sha256]
+    last = queries.last_words(session)
+    offered = {one.sha256: one for one in queries.offers(session) if last[one.site, one.sha256] == queries.OFFERED}
+    here = [(one, known.get((one.name, one.version))) for one in reversed(offered.values())]
+    return [Coming(one.name, one.version, sha256 is not None) for one, sha256 in here if sha256 != one.sha256]
+
+
+def withdrawn(session: Session, node: Node) -> set[str]:
+    """At a site: the sha256 of every model that central offered and no longer uses itself. Elsewhere none."""
+    if not isinstance(node, SiteNode):
+        return set()
+    return {sha256 for (_, sha256), kind in queries.last_words(session).items() if kind == queries.WITHDRAWN}
 
 
 def _fetch(node: Node, source: NextNode, offer: ModelOffer) -> None:

@@ -91,7 +91,7 @@ def readable_model(session: Session, actor: Actor, model_id: UUID) -> ModelVersi
 def take_effect(node: Node, session: Session, actor: Actor, model_id: UUID) -> ModelVersion:
     """A named person promotes (at a site: accepts) a version; the one before it retires in the same transaction.
 
-    What central promotes it offers to the sites, if its licence lets it leave.
+    What central promotes it offers to the sites, if its licence lets it leave; of what it no longer uses they hear too.
     An older one is rolled back to by the same step. Raises WrongState for one that is in effect already."""
     model = _decidable(session, actor, model_id)
     to = effect_state(node.settings.role)
@@ -110,14 +110,17 @@ def take_effect(node: Node, session: Session, actor: Actor, model_id: UUID) -> M
     _move(session, actor, model, to)
     if isinstance(node, CentralNode):
         session.flush()
-        issue.offer_models(node, session)
+        issue.tell_models(node, session)
     return model
 
 
-def retire(session: Session, actor: Actor, model_id: UUID) -> ModelVersion:
-    """Out of effect, or never to be in it; without another one the organ has no model."""
+def retire(node: Node, session: Session, actor: Actor, model_id: UUID) -> ModelVersion:
+    """Out of effect, or never to be in it; without another one the organ has no model. The sites hear of central's."""
     model = _decidable(session, actor, model_id)
     _move(session, actor, model, ModelState.RETIRED)
+    if isinstance(node, CentralNode):
+        session.flush()
+        issue.tell_models(node, session)
     return model
 
 

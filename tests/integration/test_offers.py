@@ -128,19 +128,56 @@ def test_a_promoted_model_waits_at_the_site_for_a_person(three: Three, tmp_path:
     assert sorted(verbs) == ["model.offered", "model.promoted", "model.registered"]
 
 
-def test_everything_may_run_twice_and_a_roll_back_offers_nothing_anew(three: Three, tmp_path: Path) -> None:
-    central = three.central.served
-    first = put_in_effect(central, save_pipeline(tmp_path / "one"), "lead")
-    put_in_effect(central, save_pipeline(tmp_path / "two", version=2), "lead")
+def test_everything_may_run_twice(three: Three, tmp_path: Path) -> None:
+    central = three.central.served.node
+    assert isinstance(central, CentralNode)
+    put_in_effect(three.central.served, save_pipeline(tmp_path / "one"), "lead")
+    with transaction(central.engine, "test.again") as session:
+        assert issue.tell_models(central, session) == 0
     three.travel()
     for row in rows(three.node, SignedMessage):
         offers.take(three.node, row.id)
-    with transaction(central.node.engine, "test.back") as session:
-        registry.take_effect(central.node, session, person_of(central, "lead"), UUID(first))
-        assert isinstance(central.node, CentralNode)
-        assert issue.offer_models(central.node, session) == 0
     assert three.mirror() == 0 and three.obey() == 0
-    assert three.models() == [("tiny-liver", 1, "REGISTERED"), ("tiny-liver", 2, "REGISTERED")]
+    assert three.models() == [("tiny-liver", 1, "REGISTERED")]
+
+
+def test_a_site_hears_of_a_roll_back_and_of_a_retirement_and_decides_itself(three: Three, tmp_path: Path) -> None:
+    central = three.central.served
+    lead = person_of(central, "lead")
+    first = put_in_effect(central, save_pipeline(tmp_path / "one"), "lead")
+    second = put_in_effect(central, save_pipeline(tmp_path / "two", version=2), "lead")
+    three.travel()
+    (new,) = [model for model in rows(three.node, ModelVersion) if model.version == 2]
+    with transaction(three.node.engine, "test.accept") as session:
+        registry.take_effect(three.node, session, person_of(three.site, "head"), new.id)
+    assert "no longer uses" not in page(three.site, "head", f"/models/{new.id}")
+    with transaction(central.node.engine, "test.back") as session:
+        registry.take_effect(central.node, session, lead, UUID(first))
+    three.travel()
+    assert "Central no longer uses tiny-liver v2, which is in effect here." in page(three.site, "head", "/models")
+    assert "Accept the one that central uses now" in page(three.site, "head", f"/models/{new.id}")
+    assert three.models() == [("tiny-liver", 1, "REGISTERED"), ("tiny-liver", 2, "ACCEPTED")]
+    with transaction(central.node.engine, "test.retire") as session:
+        registry.retire(central.node, session, lead, UUID(first))
+    with transaction(central.node.engine, "test.forth") as session:
+        registry.take_effect(central.node, session, lead, UUID(second))
+    three.travel()
+    assert "which is in effect here" not in page(three.site, "head", "/models")
+    words = [(json.loads(row.body)["kind"], json.loads(row.body)["version"]) for row in rows(three.node, SignedMessage)]
+    offered, gone = "model", "model_withdrawn"
+    assert words[:1] == [(offered, 1)] and set(words[1:3]) == {(gone, 1), (offered, 2)}
+    assert set(words[3:5]) == {(offered, 1), (gone, 2)} and words[5:] == [(gone, 1), (offered, 2)]
+
+
+def test_what_central_no_longer_uses_is_not_awaited(three: Three, tmp_path: Path) -> None:
+    central = three.central.served
+    model = put_in_effect(central, save_pipeline(tmp_path / "one"), "lead")
+    with transaction(central.node.engine, "test.retire") as session:
+        registry.retire(central.node, session, person_of(central, "lead"), UUID(model))
+    three.mirror()
+    assert send.poll(three.node) == 2
+    with reading(three.node.engine) as session:
+        assert offers.coming(session) == []
 
 
 def test_a_site_that_comes_later_gets_what_is_in_effect(three: Three, tmp_path: Path) -> None:
@@ -150,9 +187,9 @@ def test_a_site_that_comes_later_gets_what_is_in_effect(three: Three, tmp_path: 
     put_in_effect(three.central.served, save_pipeline(tmp_path / "two", version=2), "lead")
     add_site(three.central.served, OTHER, Ed25519PrivateKey.generate())
     with transaction(central.engine, "test.offer") as session:
-        assert issue.offer_models(central, session) == 1
+        assert issue.tell_models(central, session) == 1
     told = [(m.site, json.loads(m.body)["version"]) for m in rows(central, SignedMessage)]
-    assert sorted(told) == [(SITE, 1), (SITE, 2), (OTHER, 2)]
+    assert sorted(told) == [(SITE, 1), (SITE, 1), (SITE, 2), (OTHER, 2)]
 
 
 def test_what_may_not_leave_stays(three: Three, tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def models_page(request: Request, node: NodeDep, session: SessionDep, actor: Rea
         "role": node.settings.role,
         "may_offer": actor.may(Verb.OFFER_MODEL),
         "coming": offers.coming(session) if isinstance(node, SiteNode) else [],
+        "withdrawn": offers.withdrawn(session, node),
     }
     return page(request, "models.html", values)
 
@@ -66,7 +67,7 @@ def model_retire(
     request: Request, model_id: UUID, node: NodeDep, session: SessionDep, actor: Decider, fields: FormDep
 ) -> Response:
     try:
-        registry.retire(session, actor, model_id)
+        registry.retire(node, session, actor, model_id)
     except NotFound:
         raise
     except AppError as wrong:
@@ -94,6 +95,7 @@ def _model(
         "may_retire": ModelState.RETIRED in moves,
         "other": other if other and other.id != model.id else None,
         "running": _running(node, [model]).get(str(model.id)),
+        "is_withdrawn": model.sha256 in offers.withdrawn(session, node),
         "problem": problem,
     }
     return page(request, "model.html", values, status)
