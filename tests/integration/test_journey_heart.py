@@ -28,6 +28,7 @@ from tests.viewer_site import hospital
 OFF_PX = 2.0
 FRAMES = 36
 CLICKS = 15  # from one end of the mitral plane over the apex to the other
+MODEL_MS = 60_000  # how long a model may look at a cine, on a busy machine
 A4C, A2C = "399214001", "399232001"
 _GREYS = """() => {
   const canvas = document.querySelector("#heart-mmode canvas");
@@ -253,7 +254,7 @@ def test_a_models_borders_are_taken_and_give_the_volumes(
             page.keyboard.press("u")
             shows(page, frame)
             proposed = page.locator("#shapes .tone-proposal")
-            expect(proposed).to_have_count(1)
+            expect(proposed).to_have_count(1, timeout=MODEL_MS)
             expect(proposed).to_have_attribute("aria-label", re.compile(rf"Proposal: {end}, \d+ %, frame {frame}"))
             assert frame not in drawn(case, number)
             page.keyboard.press("y")
@@ -267,10 +268,10 @@ def test_a_models_borders_are_taken_and_give_the_volumes(
         number = number_of(case, A2C)
         opened(page, case, number)
         page.click("#heart [data-deed=ask]")
-        expect(page.locator("#shapes .tone-proposal")).to_have_count(1)
+        expect(page.locator("#shapes .tone-proposal")).to_have_count(1, timeout=MODEL_MS)
         page.click("#heart [data-deed=refuse]")
         page.click("#heart [data-deed=ask]")
-        expect(page.locator("#shapes .tone-proposal")).to_have_count(1)
+        expect(page.locator("#shapes .tone-proposal")).to_have_count(1, timeout=MODEL_MS)
         page.click("#heart [data-deed=accept]")
         states = answered(page, case, number, 2)
         assert sorted(state for state, _ in states) == [ProposalState.ACCEPTED, ProposalState.REJECTED]
@@ -282,7 +283,7 @@ def test_the_live_page_draws_the_border(site: tuple[Live, Case], model: None, br
     node, case = site
     with visit(browser, node.url, "kaneko", lang="en") as page:
         page.goto(f"/live?image={case.images()[0].id}")
-        expect(page.locator("#boxes polyline")).to_have_count(1, timeout=60_000)
+        expect(page.locator("#boxes polyline")).to_have_count(1, timeout=MODEL_MS)
         drawn_at = page.locator("#boxes polyline").get_attribute("points") or ""
         xs = [float(point.split(",")[0]) for point in drawn_at.split()]
         truth = [x for contour in truth_of(case, case.images()[0].number).contours for x, _ in contour]
