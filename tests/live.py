@@ -3,14 +3,14 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.node_parts import installed
 from tests.postgres_fixture import ScratchPostgres
@@ -18,6 +18,7 @@ from tests.served import Grants, Served, serve
 
 CHROMIUM = "/usr/bin/chromium"
 PASSWORD = "correct horse battery"
+PATIENCE_MS = 30_000  # of whoever waits for a page: a machine that has other work is not a fault
 SIZES = {"wide": (1440, 900), "small": (1024, 768)}
 # WCAG A and AA, and what axe calls best practice.
 _AXE = "() => axe.run(document, {resultTypes: ['violations']})"
@@ -74,11 +75,20 @@ def live(postgres: ScratchPostgres, role: str, **changes: object) -> Iterator[Li
 
 @contextmanager
 def chromium(*more: str) -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE_MS)
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", *more]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         yield browser
         browser.close()
+
+
+def eventually(page: Page, is_so: Callable[[], bool]) -> None:
+    """Wait until what the page saves by itself is with the server."""
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while not is_so():
+        assert time.monotonic() < deadline, "it was not saved"
+        page.wait_for_timeout(50)
 
 
 @contextmanager

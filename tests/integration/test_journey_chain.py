@@ -99,12 +99,8 @@ class Demo:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    expect.set_options(timeout=20_000)  # four nodes and a browser share the cores
-    try:
-        with running(free_layout(tmp_path_factory.mktemp("by-hand"))) as nodes, chromium() as browser:
-            yield Demo(nodes, browser)
-    finally:
-        expect.set_options(timeout=5_000)
+    with running(free_layout(tmp_path_factory.mktemp("by-hand"))) as nodes, chromium() as browser:
+        yield Demo(nodes, browser)
 
 
 def eventually(page: Page, is_so: Callable[[], bool], what: str) -> None:

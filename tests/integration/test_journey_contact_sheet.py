@@ -17,7 +17,6 @@ from tests.live import Live, chromium, live, violations, visit
 from tests.postgres_fixture import ScratchPostgres
 from tests.viewer_site import hospital
 
-PATIENCE_MS = 30_000  # on a machine that has other work
 SHOTS = os.environ.get("SONOBANK_SHOTS")
 # Each case is two images: a still, and a cine of three frames.
 KNOWN, UNKNOWN, LATER = 0, 1, 2
@@ -25,10 +24,8 @@ KNOWN, UNKNOWN, LATER = 0, 1, 2
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=PATIENCE_MS)
     with chromium() as running:
         yield running
-    expect.set_options(timeout=5_000)
 
 
 @pytest.fixture(scope="module")

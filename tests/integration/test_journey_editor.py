@@ -24,7 +24,7 @@ from core.services.drawing import track_of
 from ml.phantom import PhantomStudy
 from ml.phantom_numbered import numbered_study, read_number
 from tests.casework import Case, small_study
-from tests.live import Live, chromium, live, violations, visit
+from tests.live import Live, chromium, eventually, live, violations, visit
 from tests.postgres_fixture import ScratchPostgres
 from tests.tracks import PATH_FRAMES, PATH_KEYFRAMES, VECTORS, overlaps
 from tests.viewer_site import Hospital, hospital
@@ -141,15 +141,6 @@ def rois(case: Case) -> list[Roi]:
     with reading(case.node.engine) as session:
         statement = select(Roi).join(SiteImage).where(SiteImage.case_id == case.id, Roi.deleted.is_(False))  # type: ignore[attr-defined]
         return list(session.exec(statement.order_by(SiteImage.number)))  # type: ignore[arg-type]
-
-
-def eventually(page: Page, is_so: Callable[[], bool]) -> None:
-    """What the page saves by itself is with the server soon."""
-    for _ in range(200):
-        if is_so():
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError("it was not saved")
 
 
 def truth_of(case: Case, image: SiteImage) -> tuple[int, Box]:
@@ -413,10 +404,7 @@ def test_proposals_are_taken_mended_and_refused_by_key(site: tuple[Live, Hospita
         hand.press("Shift+Y")
         expect(dashed).to_have_count(0)
         expect(page.locator("#roi-list li")).to_have_count(2)
-        for _ in range(100):
-            if len(answers) == 3:
-                break
-            page.wait_for_timeout(50)
+        eventually(page, lambda: len(answers) == 3)
     assert [(one["id"], one["answer"]) for one in answers] == [("p0", "accept"), ("p1", "accept"), ("p2", "reject")]
     assert answers[0]["roi"]["keyframes"] == [[1, [[100, 140], [160, 190]]]]
     assert answers[1]["roi"]["keyframes"] == [[1, [[190, 150], [250, 200]]]]

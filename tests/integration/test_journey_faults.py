@@ -15,15 +15,14 @@ from core.models.people import Role
 from core.queries import cases as queries
 from core.services import curation
 from tests.casework import Case, small_study
-from tests.integration.test_journey_viewer import cine_of, drag, eventually, shows
-from tests.live import PASSWORD, Live, chromium, live, violations
+from tests.integration.test_journey_viewer import cine_of, drag, shows
+from tests.live import PASSWORD, Live, chromium, eventually, live, violations
 from tests.postgres_fixture import ScratchPostgres
 from tests.viewer_site import Hospital, hospital
 
 _seeds = count(4000)
 KEPT = "Object.keys(localStorage).filter((name) => name.startsWith('sonobank-drafts'))"
 BEAT = "document.dispatchEvent(new Event('visibilitychange'))"
-LATE = 20_000
 
 
 @pytest.fixture(scope="module")
@@ -114,11 +113,11 @@ def test_what_is_done_while_the_network_is_cut_is_all_there(
         page.keyboard.press("3")
         draw(page, 120, 60)
         page.locator("[data-quick='LIV-HCC']").click()
-        expect(page.locator("#save-badge")).to_have_attribute("data-now", "offline", timeout=LATE)
-        page.wait_for_function(f"() => {KEPT}.length > 0", timeout=LATE)
+        expect(page.locator("#save-badge")).to_have_attribute("data-now", "offline")
+        page.wait_for_function(f"() => {KEPT}.length > 0")
         context.set_offline(False)
         eventually(page, lambda: len(rois(case)) == 2 and diagnosis(case) == "LIV-HCC")
-        expect(page.locator("#save-badge")).to_have_attribute("data-now", "saved", timeout=LATE)
+        expect(page.locator("#save-badge")).to_have_attribute("data-now", "saved")
         page.wait_for_function(f"() => {KEPT}.length === 0")
     assert "LIV-HCC" in {roi.label for roi in rois(case)}
 
@@ -172,8 +171,8 @@ def test_a_shut_tab_and_a_killed_browser_lose_nothing(
     with desk(browser, node, "kaneko", state) as context:
         page = opened(context, case)
         eventually(page, lambda: len(rois(case)) == 2 and diagnosis(case) == "LIV-HCC")
-        expect(page.locator("#shapes .shape")).to_have_count(2, timeout=LATE)
-        page.wait_for_function(f"() => {KEPT}.length === 0", timeout=LATE)
+        expect(page.locator("#shapes .shape")).to_have_count(2)
+        page.wait_for_function(f"() => {KEPT}.length === 0")
     with reading(case.node.engine) as session:
         moved = session.get_one(Roi, known.id)
         assert session.exec(select(Roi.id).where(Roi.id == known.id)).one() and moved.y == known.y + 10
@@ -192,12 +191,12 @@ def test_a_session_that_ends_in_mid_draw_leads_back_to_the_same_place(
         page.wait_for_timeout(2000)  # what the page asks by itself, such as which frames were shown, is answered
         context.clear_cookies()
         stroke(page)
-        page.wait_for_url("**/sign-in?next=*", timeout=LATE)
+        page.wait_for_url("**/sign-in?next=*")
         sign_in(page, "kaneko")
-        page.wait_for_url(f"**/cases/{case.id}?image={number}&frame=3", timeout=LATE)
+        page.wait_for_url(f"**/cases/{case.id}?image={number}&frame=3")
         eventually(page, lambda: len(rois(case)) == 1)
         shows(page, 3)
-        expect(page.locator("#shapes .shape")).to_have_count(1, timeout=LATE)
+        expect(page.locator("#shapes .shape")).to_have_count(1)
     assert rois(case)[0].frame == 3
 
 
@@ -209,15 +208,15 @@ def test_what_is_kept_is_gone_for_the_next_person_and_at_sign_out(
         page.wait_for_timeout(2000)  # what the page asks by itself, such as which frames were shown, is answered
         context.clear_cookies()
         stroke(page)
-        page.wait_for_url("**/sign-in?next=*", timeout=LATE)
-        page.wait_for_function(f"() => {KEPT}.length > 0", timeout=LATE)
+        page.wait_for_url("**/sign-in?next=*")
+        page.wait_for_function(f"() => {KEPT}.length > 0")
         sign_in(page, "sato")
-        page.wait_for_url(f"**/cases/{case.id}**", timeout=LATE)
-        page.wait_for_function(f"() => {KEPT}.length === 0", timeout=LATE)
+        page.wait_for_url(f"**/cases/{case.id}**")
+        page.wait_for_function(f"() => {KEPT}.length === 0")
         page.evaluate("localStorage.setItem('sonobank-drafts:x', '{}')")
         with page.expect_navigation():  # what is evaluated while a page goes may never be answered
             page.locator("form[action='/sign-out'] button").click()
-        page.wait_for_function(f"() => {KEPT}.length === 0", timeout=LATE)
+        page.wait_for_function(f"() => {KEPT}.length === 0")
     assert rois(case) == []
 
 
@@ -256,7 +255,7 @@ def test_two_browsers_see_each_other_and_take_in_what_the_other_saved(
         theirs.locator("[data-quick='LIV-HCC']").click()
         eventually(theirs, lambda: diagnosis(case) == "LIV-HCC")
         mine.evaluate(BEAT)
-        expect(mine.locator("#case-others")).to_contain_text("sato", timeout=LATE)
+        expect(mine.locator("#case-others")).to_contain_text("sato")
         expect(mine.locator("#case-news")).to_contain_text("sato saved an ROI on image 1")
         assert violations(mine) == []
         mine.locator("#case-news button").click()
@@ -279,7 +278,7 @@ def test_two_versions_of_an_roi_are_settled_by_a_choice(
             curation.change_roi(session, case.actor, known.id, {"label": "LIV-CYST"}, known.version)
         page.keyboard.press("Shift+ArrowDown")
         dialog = page.locator("#roi-conflict")
-        expect(dialog).to_be_visible(timeout=LATE)
+        expect(dialog).to_be_visible()
         expect(dialog).to_contain_text(case.actor.name)
         assert violations(page) == []
         dialog.locator(f"button[value={choice}]").click()

@@ -1,6 +1,6 @@
 """The form side by keyboard alone: search, wrong numbers, usual answers, several images, wall motion, and on to the next case."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from core.models.people import Role
 from core.models.sitecase import CaseState, SiteCase
 from core.services import curation
 from tests.casework import Case
-from tests.live import Live, chromium, live, violations, visit
+from tests.live import Live, chromium, eventually, live, violations, visit
 from tests.organs import NOT_SEEN, study_of
 from tests.postgres_fixture import ScratchPostgres
 from tests.viewer_site import hospital
@@ -55,15 +55,6 @@ def picks(case: Case) -> list[tuple[bool, str | None]]:
     with reading(case.node.engine) as session:
         found = [session.get(Pick, image.id) for image in case.images()]
     return [(one.picked, one.reason) for one in found if one]
-
-
-def eventually(page: Page, is_so: Callable[[], bool]) -> None:
-    """What the page saves by itself is with the server soon."""
-    for _ in range(150):
-        if is_so():
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError("it was not saved")
 
 
 def test_a_diagnosis_is_found_by_its_reading_and_a_wrong_number_is_named_at_once(

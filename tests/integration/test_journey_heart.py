@@ -3,7 +3,7 @@
 import math
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from core.models.proposals import ModelProposal, ProposalSet, ProposalState
 from core.services import curation
 from ml.phantom_heart import HeartTruth, heart_study
 from tests.casework import Case
-from tests.live import Live, chromium, live, violations, visit
+from tests.live import Live, chromium, eventually, live, violations, visit
 from tests.modelled import kept, put_in_effect
 from tests.postgres_fixture import ScratchPostgres
 from tests.tiny_models import save_heart
@@ -98,14 +98,6 @@ def go(page: Page, frame: int) -> None:
     )
     shows(page, frame)
     page.locator("#stage").focus()
-
-
-def eventually(page: Page, is_so: Callable[[], bool]) -> None:
-    for _ in range(150):
-        if is_so():
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError("it was not saved")
 
 
 def click(page: Page, points: Sequence[tuple[float, float]]) -> None:

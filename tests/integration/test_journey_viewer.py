@@ -1,6 +1,6 @@
 """The viewer in a real browser: look, play, draw, mend a mask, confirm; by keyboard, and without anything that axe would mind."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from statistics import median
 
 import pytest
@@ -13,7 +13,7 @@ from core.models.curation import MaskState, Roi
 from core.models.people import Role
 from core.services import masks
 from tests.casework import Case, small_study
-from tests.live import Live, chromium, live, violations, visit
+from tests.live import Live, chromium, eventually, live, violations, visit
 from tests.postgres_fixture import ScratchPostgres
 from tests.viewer_site import hospital
 
@@ -85,15 +85,6 @@ def verbs(case: Case) -> list[str]:
 def rois(case: Case) -> list[Roi]:
     with reading(case.node.engine) as session:
         return list(session.exec(select(Roi).where(Roi.deleted.is_(False))))  # type: ignore[attr-defined]
-
-
-def eventually(page: Page, is_so: Callable[[], bool]) -> None:
-    """What the page saves by itself is with the server soon."""
-    for _ in range(100):
-        if is_so():
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError("it was not saved")
 
 
 def test_frames_are_stepped_from_memory_and_played_in_time(site: tuple[Live, Case, Case], browser: Browser) -> None:
