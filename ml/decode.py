@@ -50,13 +50,17 @@ def fcos(outputs: Sequence[Array], classes: int) -> Candidates:
     return _finite(boxes[0], scores[0])
 
 
-def softmax(outputs: Sequence[Array], classes: int, temperature: float) -> Array:
-    """Output "logits" (b, classes) as probabilities of the same shape. Raises ValueError for another shape or no numbers."""
+def softmax(
+    outputs: Sequence[Array], classes: int, temperature: float, added: NDArray[np.float64] | float = 0
+) -> Array:
+    """Output "logits" (b, classes) as probabilities of the same shape; `added` (b, classes) is added to the logits.
+
+    Raises ValueError for another shape or no numbers."""
     if len(outputs) != 1 or outputs[0].ndim != 2 or outputs[0].shape[1] != classes:
         raise ValueError(ODD)
     if not np.isfinite(outputs[0]).all():
         raise ValueError(NO_NUMBER)
-    logits = outputs[0].astype(np.float64) / temperature
+    logits = (outputs[0].astype(np.float64) + added) / temperature
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 

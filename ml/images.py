@@ -32,8 +32,8 @@ class Input:
     )
     margin: float = 0.25
     fill: int = 114
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
     scale: float = 255.0
 
 

@@ -1,4 +1,4 @@
-"""model.json: what a trained model is, how it is fed and read, and the digests that prove its files. Standard library and `Input`."""
+"""model.json: what a trained model is, how it is fed and read, and the digests that prove its files. No network is opened."""
 
 import hashlib
 import json
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ml.form import FEATURES, Form
 from ml.images import Input
 
 MODEL_FILE: Final = "model.json"
@@ -28,7 +29,7 @@ class BadModel(ValueError):
 class Spec:
     """model.json, checked. `use` is the file that runs; `derived` adds up classes, such as malignant of several.
 
-    `strides` are of a detector's maps, in the order of its points; only a mirrored look needs them."""
+    `strides` are of a detector's maps, in the order of its points; only a mirrored look needs them. `form`: of a classifier."""
 
     name: str
     version: int
@@ -43,6 +44,7 @@ class Spec:
     abstain_below: float | None
     tta: tuple[str, ...]
     strides: tuple[int, ...]
+    form: Form | None
     files: Mapping[str, str]
     use: str
     licence: str
@@ -98,7 +100,8 @@ def parse(told: Mapping[str, Any]) -> Spec:
         nms_iou=_number(told.get("nms_iou", 0.5), "nms_iou", 0, 1),
         temperature=_number(told.get("temperature", 1.0), "temperature", 1e-3, 1e3),
         abstain_below=None if abstain is None else _number(abstain, "abstain_below", 0, 1),
-        tta=_names(told.get("tta") or ["identity"], "tta"), strides=tuple(strides), files=files, use=use,
+        tta=_names(told.get("tta") or ["identity"], "tta"), strides=tuple(strides),
+        form=_form(told.get("form"), len(classes)), files=files, use=use,
         licence=str(told.get("licence") or ""),
         shippable=told.get("shippable") is True, intended_use=str(told.get("intended_use") or ""),
         dataset=dict(_mapping(told.get("dataset") or {}, "dataset")),
@@ -128,12 +131,24 @@ def _input(told: Mapping[str, Any]) -> Input:
         raise BadModel("model.json needs an input of 8 to 4096 pixels a side and 3 channels.")
     if told.get("resize", "letterbox") not in ("letterbox", "crop", "fit"):
         raise BadModel('model.json may resize by "letterbox", "crop" or "fit".')
-    mean, std = _three(told.get("mean", [0, 0, 0]), "mean", -1e4), _three(told.get("std", [1, 1, 1]), "std", 1e-6)
+    mean = _numbers(told.get("mean", [0, 0, 0]), "mean", -1e4, 3)
+    std = _numbers(told.get("std", [1, 1, 1]), "std", 1e-6, 3)
     return Input(
         height=int(told["height"]), width=int(told["width"]), resize=str(told.get("resize", "letterbox")),
         margin=_number(told.get("margin", 0.25), "margin", 0, 4), fill=int(_number(told.get("fill", 114), "fill", 0, 255)),
         mean=mean, std=std, scale=_number(told.get("scale", 255), "scale", 1e-6, 1e6),
     )  # fmt: skip
+
+
+def _form(told: object, classes: int) -> Form | None:
+    if told is None:
+        return None
+    given = _mapping(told, "form")
+    rows, count = given.get("weights"), len(FEATURES)
+    if not isinstance(rows, list) or len(rows) != classes or given.get("features") != list(FEATURES):
+        raise BadModel("model.json may give a form as weights of the features that are known, a row for each class.")
+    mean, std = _numbers(given.get("mean"), "mean", -1e4, count), _numbers(given.get("std"), "std", 1e-6, count)
+    return Form(mean, std, tuple(_numbers(row, "weights", -1e4, count) for row in rows))
 
 
 def _files(told: object) -> dict[str, str]:
@@ -162,8 +177,7 @@ def _number(told: object, what: str, least: float, most: float) -> float:
     return float(told)
 
 
-def _three(told: object, what: str, least: float) -> tuple[float, float, float]:
-    if not isinstance(told, list) or len(told) != 3:
-        raise BadModel(f"model.json needs {what} as three numbers.")
-    red, green, blue = (_number(one, what, least, 1e4) for one in told)
-    return red, green, blue
+def _numbers(told: object, what: str, least: float, count: int) -> tuple[float, ...]:
+    if not isinstance(told, list) or len(told) != count:
+        raise BadModel(f"model.json needs {what} as {count} numbers.")
+    return tuple(_number(one, what, least, 1e4) for one in told)

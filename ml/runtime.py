@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
 from ml import decode, model_file
@@ -127,17 +128,24 @@ class Model:
         checked(rgb)
         if not boxes:
             return np.zeros((0, len(self.spec.classes)), np.float32)
-        return self.probabilities(np.concatenate([prepared_crop(rgb, box, self.spec.input) for box in boxes]), turn)
+        planes = np.concatenate([prepared_crop(rgb, box, self.spec.input) for box in boxes])
+        return self.probabilities(planes, turn, self.of_form(rgb, boxes))
 
-    def probabilities(self, planes: Planes, turn: int | None = None) -> Array:
+    def of_form(self, rgb: Rgb, boxes: Sequence[Box | None]) -> NDArray[np.float64] | float:
+        """What the form of each box adds to the network's logits, (len(boxes), classes); 0 for a model that has no such term."""
+        form = self.spec.form
+        return 0.0 if form is None else form.logits(boxes, [(rgb.shape[1], rgb.shape[0])] * len(boxes))
+
+    def probabilities(self, planes: Planes, turn: int | None = None, added: NDArray[np.float64] | float = 0.0) -> Array:
         """Probabilities (b, classes) for (b, 3, height, width), the mean of the model's views. Raises ValueError.
 
+        `added` is what `of_form` says of the boxes that the planes show.
         With a `turn` (0, 1, ...) one view is looked at, each in its turn: for a verdict that is the mean over frames."""
         views = [planes, planes[..., ::-1]] if "hflip" in self.spec.tta else [planes]
         chosen = views if turn is None else [views[turn % len(views)]]
         count, temperature = len(self.spec.classes), self.spec.temperature
         answers = [self.run(np.ascontiguousarray(view)) for view in chosen]
-        found = [decode.softmax(list(answer.values()), count, temperature) for answer in answers]
+        found = [decode.softmax(list(answer.values()), count, temperature, added) for answer in answers]
         return np.asarray(np.mean(found, axis=0), np.float32)
 
     def named(self, probabilities: Array) -> tuple[str, dict[str, float]]:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlmodel import Session, col, func, select
 
@@ -100,39 +101,18 @@ def _is_news(known: Mapping[tuple[str, str], str], site: str, model: ModelVersio
 
 
 def _tell(node: CentralNode, session: Session, model: ModelVersion, site: str, number: int) -> None:
-    is_offer = model.state in IN_EFFECT
-    _issue(node, session, (_offer if is_offer else _withdrawal)(node, session, model, site, number))
-    verb = "model.offered" if is_offer else "model.withdrawn"
+    about: dict[str, Any] = {
+        "key_id": key_id(node), "n": number, "site": site, "name": model.name, "version": model.version,
+        "sha256": model.sha256,
+    }  # fmt: skip
+    if model.state in IN_EFFECT:
+        rows = session.exec(select(ModelFile).where(ModelFile.model_id == model.id).order_by(col(ModelFile.path)))
+        files = tuple(messages.OfferedFile(path=row.path, sha256=row.sha256, size=row.size) for row in rows)
+        _issue(node, session, messages.ModelOffer(kind="model", domain=model.domain, files=files, **about))
+    else:
+        _issue(node, session, messages.ModelWithdrawn(kind="model_withdrawn", **about))
+    verb = "model.offered" if model.state in IN_EFFECT else "model.withdrawn"
     audit.record(session, SYSTEM, verb, model.id, n=model.version, site=site)
-
-
-def _withdrawal(
-    node: CentralNode, session: Session, model: ModelVersion, site: str, number: int
-) -> messages.ModelWithdrawn:
-    return messages.ModelWithdrawn(
-        kind="model_withdrawn",
-        key_id=key_id(node),
-        n=number,
-        site=site,
-        name=model.name,
-        version=model.version,
-        sha256=model.sha256,
-    )
-
-
-def _offer(node: CentralNode, session: Session, model: ModelVersion, site: str, number: int) -> messages.ModelOffer:
-    files = session.exec(select(ModelFile).where(ModelFile.model_id == model.id).order_by(col(ModelFile.path)))
-    return messages.ModelOffer(
-        kind="model",
-        key_id=key_id(node),
-        n=number,
-        site=site,
-        name=model.name,
-        version=model.version,
-        domain=model.domain,
-        sha256=model.sha256,
-        files=tuple(messages.OfferedFile(path=file.path, sha256=file.sha256, size=file.size) for file in files),
-    )
 
 
 def dataset_hashes(session: Session, hashes: Sequence[str]) -> set[str]:

@@ -51,7 +51,7 @@ def occlusion(model: Model, rgb: Rgb, box: Box | None, columns: Sequence[int]) -
         hidden[number, top : top + side_y, left : left + side_x] = True
     variants = [seen, *(np.where(one[..., None], mean, seen) for one in hidden)]
     planes = np.concatenate([normalised(np.asarray(one, np.uint8), model.spec.input) for one in variants])
-    scores = model.probabilities(planes)[:, list(columns)].sum(axis=1)
+    scores = model.probabilities(planes, added=model.of_form(rgb, [box] * len(planes)))[:, list(columns)].sum(axis=1)
     falls = scores[0] - scores[1:]
     heat = np.tensordot(falls, hidden, axes=1) / np.maximum(hidden.sum(axis=0), 1)
     return Looked(seen, heat.astype(np.float32), float(scores[0]))

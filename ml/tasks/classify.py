@@ -5,7 +5,7 @@ Thresholds, temperature and the epoch are chosen on tune; a test split is never 
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ml.class_map import ClassMap, fitting
 from ml.data import BadFolder, Folder, load
 from ml.export import to_onnx, write_model
 from ml.folds import grouped
+from ml.form import FEATURES, Form
 from ml.run_folder import Cancelled, Run, begin
 from ml.samples import Sample, has_boxes, pixel_digests, samples_of
 from ml.tasks.fitting import Fitted, fit
@@ -124,10 +125,24 @@ def _finish(
         "onnx_apart": apart,
     }
     run.write("metrics.json", metrics)
-    write_model(run, _model(folder, classes, recipe, chosen, parts[0][0].box is not None))
-    (run.path / "card.md").write_text(_card(folder, classes, recipe, metrics), "utf-8")
+    form = fitted.form and {"features": list(FEATURES), **asdict(fitted.form)}
+    write_model(run, _model(folder, classes, recipe, chosen, parts[0][0].box is not None) | {"form": form})
+    (run.path / "card.md").write_text(_card(folder, classes, recipe, metrics) + _card_of(fitted.form, classes), "utf-8")
     run.end("done")
     return metrics
+
+
+def _card_of(form: Form | None, classes: ClassMap) -> str:
+    """What the form of a box says, as a line that a person can check."""
+    if form is None:
+        return ""
+    said = [
+        f"{one} {high:+.2f} and {large:+.2f}" for one, (high, large) in zip(classes.classes, form.weights, strict=True)
+    ]
+    return (
+        "- The form of the box counts beside the pixels: for a standard deviation of taller than wide, and of larger in its "
+        f"frame, the logits change by: {'; '.join(said)}\n"
+    )
 
 
 def _model(folder: Folder, classes: ClassMap, recipe: Recipe, chosen: Chosen, by_box: bool) -> dict[str, Any]:

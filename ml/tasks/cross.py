@@ -21,7 +21,7 @@ from ml.run_folder import code, environment, replace
 from ml.samples import Sample, has_boxes, samples_of
 from ml.tasks import end_to_end
 from ml.tasks.classify import choose, positive_columns
-from ml.tasks.fitting import fit, logits_of
+from ml.tasks.fitting import fit
 from ml.tasks.recipes import Recipe
 from ml.tasks.views import Store
 
@@ -124,7 +124,7 @@ def _fold(
     chosen = choose(fitted, tune, classes)
 
     def say(samples: Sequence[Sample]) -> calibration.Floats:
-        return calibration.softmax(logits_of(fitted.net, store.looked(samples, plan.recipe)), chosen.temperature)
+        return calibration.softmax(fitted.say(store.looked(samples, plan.recipe), samples), chosen.temperature)
 
     rows = [
         _row(one, p, classes, fold, chosen.threshold, chosen.temperature)

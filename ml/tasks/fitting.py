@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ml.calibration import Floats, Ints, log_loss, softmax
+from ml.form import Form
 from ml.networks.efficientnet_lite import Body
 from ml.networks.ensemble import Ensemble, member
 from ml.run_folder import BadRun, Run
@@ -26,11 +27,16 @@ from ml.tasks.views import Store, Views
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network and what it says of tune: logits (views, n, classes), with the mirrored view second."""
+    """A trained network, the term of the boxes' form if there is one, and the logits of tune: (views, n, classes)."""
 
     net: Ensemble
     logits: Floats
+    form: Form | None = None
     epochs: list[dict[str, Any]] = field(default_factory=list)
+
+    def say(self, looked: Tensor, samples: Sequence[Sample]) -> Floats:
+        """Logits (2, n, classes) of samples and what Store.looked gives of them: as they are, and mirrored left to right."""
+        return logits_of(self.net, looked) + of_form(self.form, samples)
 
 
 @dataclass
@@ -63,6 +69,8 @@ def fit(
     store = store or Store()
     views, targets = store.views(train, recipe), torch.tensor([one.target for one in train])
     looked, wanted = store.looked(tune, recipe), np.array([one.target for one in tune])
+    form = _form(train, classes) if recipe.by_form else None
+    added, added_to_tune = torch.from_numpy(of_form(form, train)).float(), of_form(form, tune)
     held = _held(run)
     done: list[dict[str, Tensor]] = held.get("done", [])
     lines: list[dict[str, Any]] = held.get("lines", [])
@@ -72,9 +80,9 @@ def fit(
         state = _begin(recipe, number, classes, seed, held.pop("state", None))
         while state.epoch < recipe.epochs and (until is None or time.monotonic() < until or not state.epoch):
             started = time.monotonic()
-            loss = _epoch(state, views, targets, recipe, seed * 1000 + number * 100 + state.epoch, run)
+            loss = _epoch(state, views, targets, added, recipe, seed * 1000 + number * 100 + state.epoch, run)
             state.epoch += 1
-            told = _look(state, looked, wanted)
+            told = _look(state, looked, added_to_tune, wanted)
             line: dict[str, Any] = {"epoch": len(lines) + 1, "of": recipe.epochs * len(recipe.members)}
             line |= {"seconds": round(time.monotonic() - started, 2), "loss": loss, "tune": told}
             lines.append(line)
@@ -83,7 +91,22 @@ def fit(
                 _keep(run, done, lines, state)
         done.append(state.best)
     net = ensemble(recipe, classes, done, targets)
-    return Fitted(net, logits_of(net, looked), lines)
+    return Fitted(net, logits_of(net, looked) + added_to_tune, form, lines)
+
+
+def of_form(form: Form | None, samples: Sequence[Sample]) -> Floats:
+    """(n, classes) that the form of each box adds to the logits; (1, 1) of zero without such a term."""
+    if form is None:
+        return np.zeros((1, 1))
+    return form.logits([one.box for one in samples], [(one.item.width, one.item.height) for one in samples])
+
+
+def _form(train: Sequence[Sample], classes: int) -> Form | None:
+    boxed = [(one, one.box) for one in train if one.box is not None]
+    if not boxed:
+        return None
+    frames = [(one.item.width, one.item.height) for one, _ in boxed]
+    return Form.fit([box for _, box in boxed], frames, [one.target for one, _ in boxed], classes)
 
 
 def ensemble(recipe: Recipe, classes: int, done: Sequence[dict[str, Tensor]], targets: Tensor) -> Ensemble:
@@ -119,8 +142,11 @@ def _begin(recipe: Recipe, number: int, classes: int, seed: int, kept: dict[str,
     return state
 
 
-def _epoch(state: _State, views: Views, targets: Tensor, recipe: Recipe, seed: int, run: Run | None) -> float:
-    """One pass; every class is drawn equally often. Returns the mean loss."""
+def _epoch(
+    state: _State, views: Views, targets: Tensor, added: Tensor, recipe: Recipe, seed: int, run: Run | None
+) -> float:
+    """One pass; every class is drawn equally often. `added` to the logits: what the network need not learn. The mean loss."""
+    added = added.expand(len(targets), -1)
     torch.manual_seed(seed)
     measure = nn.CrossEntropyLoss(label_smoothing=recipe.smoothing)
     count = len(targets) * recipe.views
@@ -133,7 +159,7 @@ def _epoch(state: _State, views: Views, targets: Tensor, recipe: Recipe, seed: i
         done = (state.epoch + (step + 1) / steps) / recipe.epochs
         for group in state.optimiser.param_groups:
             group["lr"] = recipe.rate * min(1.0, done * recipe.epochs) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-        loss = measure(state.net(views(chosen)), targets[chosen])
+        loss = measure(state.net(views(chosen)) + added[chosen], targets[chosen])
         state.optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(state.net.parameters(), 5.0)
@@ -157,9 +183,9 @@ def _follow(mean: nn.Module, net: nn.Module, keep: float) -> None:
             slow.copy_(fast)
 
 
-def _look(state: _State, looked: Tensor, wanted: Ints) -> dict[str, float]:
+def _look(state: _State, looked: Tensor, added: Floats, wanted: Ints) -> dict[str, float]:
     """Judge the mean weights on tune, each class weighed alike; keep them when they are the best yet."""
-    probabilities = softmax(logits_of(state.mean, looked), 1.0)
+    probabilities = softmax(logits_of(state.mean, looked) + added, 1.0)
     classes = [wanted == number for number in np.unique(wanted)]
     loss = float(np.mean([log_loss(probabilities[of], wanted[of]) for of in classes]))
     right = float(np.mean([(probabilities[of].argmax(axis=1) == wanted[of]).mean() for of in classes]))

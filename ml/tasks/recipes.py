@@ -19,7 +19,7 @@ class Recipe:
     views of each training image go once through the body of EfficientNet-Lite0, which stays as ImageNet left it, and
     every epoch draws from them: a tenth of the time. `frozen`: blocks of EfficientNet that stay as
     ImageNet left them. `side`, in pixels, is the input's; `margin` is added to a box on each side. `resize` is "crop" or
-    "fit" (ml.images)."""
+    "fit" (ml.images). `by_form`: what the box's form says (ml.form) is added to the logits, and the networks learn the rest."""
 
     name: str
     members: tuple[str, ...]
@@ -40,6 +40,7 @@ class Recipe:
     zoom: float = 0.15
     contrast: float = 0.25
     erase: float = 0.2
+    by_form: bool = False
 
     @property
     def has_body(self) -> bool:
@@ -61,6 +62,7 @@ RECIPES = {
         Recipe("pair", ("efflite0", "cnn10/2"), epochs=10),
         Recipe("pair-small", ("efflite0", "cnn10"), side=64, epochs=8, batch=64),
         Recipe("tails-fit", ("tail",) * 2, side=128, resize="fit", epochs=4, kept_views=6, rate=5e-4, decay=0.05),
+        Recipe("tails-form", ("tail",) * 2, side=128, epochs=4, kept_views=6, rate=5e-4, decay=0.05, by_form=True),
         Recipe("tails", ("tail",) * 2, side=128, epochs=4, kept_views=6, rate=5e-4, decay=0.05),
         Recipe(
             "tails-small", ("tail",) * 2, side=96, margin=0.0, epochs=3, batch=64, kept_views=4, rate=7e-4, decay=0.05

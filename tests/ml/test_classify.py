@@ -76,6 +76,21 @@ def test_the_same_seed_gives_the_same_model_and_another_one_another(run: Path, d
     assert weights(tmp_path / "again") == weights(run) != weights(tmp_path / "other")
 
 
+def test_the_form_of_a_box_counts_in_training_in_folds_and_at_the_runtime_alike(tmp_path: Path) -> None:
+    small_set(tmp_path / "data", tmp_path / "source", images=80, tall=True)
+    small_set(tmp_path / "test", tmp_path / "source-test", images=40, first=100, split="test", tall=True)
+    recipe = replace(TINY, epochs=1, by_form=True)
+    train(tmp_path / "data", tmp_path / "run", Choice(recipe))
+    auc = {
+        "run": evaluate(tmp_path / "run", tmp_path / "test")["per"]["lesion"]["metrics"]["auc"]["value"],
+        "folds": cross(tmp_path / "data", tmp_path / "folds", Plan(recipe, (0,), folds=4), lambda text: None)
+        ["per"]["lesion"]["metrics"]["auc"]["value"],
+    }  # fmt: skip
+    assert min(auc.values()) > 0.9, auc
+    form = Model.open(tmp_path / "run").spec.form
+    assert form is not None and form.weights[1][0] > 0.3 and "tall" in (tmp_path / "run" / "card.md").read_text()
+
+
 def test_a_killed_training_goes_on_and_ends_the_same(run: Path, data: Path, tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from dataclasses import replace\n"
