@@ -52,7 +52,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Preset]]] = {
         "trial": Preset(_named("fcos", "--size", "64", "--epochs", "2", "--batch", "8"), "cyst"),
     },
     "classify": {
-        "tails": Preset(_named("tails-fit")),
+        "tails": Preset(_named("tails-form")),
         "efflite0": Preset(_named("efflite0")),
         "pair": Preset(_named("pair")),
         "cnn10": Preset(_named("cnn10")),

@@ -83,6 +83,6 @@ def recipe(name: str, **other: float | None) -> Recipe:
 def measured_best(folder: Folder, classes: str | None = None) -> str:
     """The recipe that did best on data of this kind (docs/models): lesions in boxes, small pictures, or others."""
     if has_boxes(folder.items, fitting(folder.labels, classes)):
-        return "tails-fit"
+        return "tails-form"
     side = statistics.median(max(item.width, item.height) for item in folder.items)
     return "tails-small" if side < SMALL_PX else "tails"
