@@ -42,6 +42,26 @@ class Ensemble(nn.Module):
         return torch.stack(found).mean(dim=0) + self.prior
 
 
+class Together(nn.Module):
+    """Ensembles that see the picture each at its own side, (b, 3, s, s) -> (b, classes): the mean of their logits.
+
+    `sides` in pixels; the first is the input's."""
+
+    def __init__(self, nets: Sequence[nn.Module], sides: Sequence[int]) -> None:
+        super().__init__()
+        self.nets = nn.ModuleList(nets)
+        self.sides = tuple(sides)
+
+    def forward(self, images: Tensor) -> Tensor:
+        found = []
+        for net, side in zip(self.nets, self.sides, strict=True):
+            seen = images
+            if side != self.sides[0]:
+                seen = nn.functional.interpolate(images, size=(side, side), mode="bilinear", align_corners=False)
+            found.append(net(seen))
+        return torch.stack(found).mean(dim=0)
+
+
 def member(name: str, classes: int, frozen: int = 0, weights: bool = True) -> nn.Module:
     """efflite0, cnn10, or tail (of efflite0, behind a body that does not learn), with /2 for half the input's size.
 

@@ -182,7 +182,8 @@ def plain(name: str) -> str:
 
 def _card(folder: Folder, classes: ClassMap, recipe: Recipe, metrics: dict[str, Any]) -> str:
     chosen = metrics["chosen"]
-    foreign = any(not one.startswith("cnn10") for one in recipe.members)
+    members = [one for part in recipe.parts for one in part.members]
+    foreign = any(not one.startswith("cnn10") for one in members)
     return f"""# {folder.name}: classification by {recipe.name}
 
 Research use only. Not a medical device.
@@ -191,6 +192,6 @@ Research use only. Not a medical device.
 - Data: {folder.name}, version {folder.version}, hash {folder.hash}
 - Trained on {metrics["train"]["samples"]} samples; epoch, temperature {chosen["temperature"]:.3f} and threshold
   {chosen["threshold"]:.3f} were chosen on {metrics["tune"]["samples"]} samples of tune
-- Networks: {", ".join(recipe.members)}; {NAMES_OF_WEIGHTS if foreign else "no foreign weights"}
+- Networks: {", ".join(members)}; {NAMES_OF_WEIGHTS if foreign else "no foreign weights"}
 - The figures of tune chose the model and say nothing about new patients: `./run ml evaluate` does.
 """

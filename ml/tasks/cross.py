@@ -169,7 +169,7 @@ def _setting(folder: Folder, classes: ClassMap, plan: Plan) -> dict[str, Any]:
         "class_map": classes.name,
         "classes": list(classes.classes),
         "positive": list(classes.positive),
-        "recipe": {**plan.recipe.document, "members": list(plan.recipe.members)},
+        "recipe": plan.recipe.document,
         "folds": plan.folds,
         "only_first": plan.only_first,
         "random": plan.random,

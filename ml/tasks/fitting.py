@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ml.calibration import Floats, Ints, log_loss, softmax
 from ml.form import Form
 from ml.networks.efficientnet_lite import Body
-from ml.networks.ensemble import Ensemble, member
+from ml.networks.ensemble import Ensemble, Together, member
 from ml.run_folder import BadRun, Run
 from ml.samples import Sample
 from ml.tasks.recipes import Recipe
@@ -29,7 +29,7 @@ from ml.tasks.views import Store, Views
 class Fitted:
     """A trained network, the term of the boxes' form if there is one, and the logits of tune: (views, n, classes)."""
 
-    net: Ensemble
+    net: nn.Module
     logits: Floats
     form: Form | None = None
     epochs: list[dict[str, Any]] = field(default_factory=list)
@@ -61,14 +61,17 @@ def fit(
     until: float | None = None,
     store: Store | None = None,
 ) -> Fitted:
-    """Train every member in turn; of each the epoch of least log loss on tune is kept. `until`: no epoch begins later.
+    """Train every member of every part in turn; of each the epoch of least log loss on tune is kept.
+
+    `until`: no epoch begins later.
 
     Raises Cancelled when the run folder is told to stop."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     store = store or Store()
-    views, targets = store.views(train, recipe), torch.tensor([one.target for one in train])
-    looked, wanted = store.looked(tune, recipe), np.array([one.target for one in tune])
+    fed = [(part, store.views(train, part), store.looked(tune, part)) for part in recipe.parts]
+    members = [(name, *of) for of in fed for name in of[0].members]
+    targets, wanted = torch.tensor([one.target for one in train]), np.array([one.target for one in tune])
     form = _form(train, classes) if recipe.by_form else None
     added, added_to_tune = torch.from_numpy(of_form(form, train)).float(), of_form(form, tune)
     held = _held(run)
@@ -76,14 +79,14 @@ def fit(
     lines: list[dict[str, Any]] = held.get("lines", [])
     if run is not None:
         run.rewind(len(lines))
-    for number in range(len(done), len(recipe.members)):
-        state = _begin(recipe, number, classes, seed, held.pop("state", None))
-        while state.epoch < recipe.epochs and (until is None or time.monotonic() < until or not state.epoch):
+    for number, (name, part, views, looked) in list(enumerate(members))[len(done) :]:
+        state = _begin(part, name, seed * 1000 + number * 100 + 99, classes, held.pop("state", None))
+        while state.epoch < part.epochs and (until is None or time.monotonic() < until or not state.epoch):
             started = time.monotonic()
-            loss = _epoch(state, views, targets, added, recipe, seed * 1000 + number * 100 + state.epoch, run)
+            loss = _epoch(state, views, targets, added, part, seed * 1000 + number * 100 + state.epoch, run)
             state.epoch += 1
             told = _look(state, looked, added_to_tune, wanted)
-            line: dict[str, Any] = {"epoch": len(lines) + 1, "of": recipe.epochs * len(recipe.members)}
+            line: dict[str, Any] = {"epoch": len(lines) + 1, "of": sum(one.epochs for _, one, _, _ in members)}
             line |= {"seconds": round(time.monotonic() - started, 2), "loss": loss, "tune": told}
             lines.append(line)
             if run is not None:
@@ -91,7 +94,7 @@ def fit(
                 _keep(run, done, lines, state)
         done.append(state.best)
     net = ensemble(recipe, classes, done, targets)
-    return Fitted(net, logits_of(net, looked) + added_to_tune, form, lines)
+    return Fitted(net, logits_of(net, store.looked(tune, recipe)) + added_to_tune, form, lines)
 
 
 def of_form(form: Form | None, samples: Sequence[Sample]) -> Floats:
@@ -109,14 +112,17 @@ def _form(train: Sequence[Sample], classes: int) -> Form | None:
     return Form.fit([box for _, box in boxed], frames, [one.target for one, _ in boxed], classes)
 
 
-def ensemble(recipe: Recipe, classes: int, done: Sequence[dict[str, Tensor]], targets: Tensor) -> Ensemble:
+def ensemble(recipe: Recipe, classes: int, done: Sequence[dict[str, Tensor]], targets: Tensor) -> nn.Module:
     """The members with their kept weights; training drew classes evenly, so their true shares are put back."""
-    nets = [member(name, classes, weights=False) for name in recipe.members]
-    for net, weights in zip(nets, done, strict=True):
-        net.load_state_dict(weights, strict=True)
     shares = torch.bincount(targets, minlength=classes).float() / len(targets)
-    body = Body() if recipe.has_body else None
-    return Ensemble(nets, (shares * classes).clamp(min=1e-3).log(), body).eval()
+    prior, left, found = (shares * classes).clamp(min=1e-3).log(), iter(done), []
+    for part in recipe.parts:
+        nets = [member(name, classes, weights=False) for name in part.members]
+        for net in nets:
+            net.load_state_dict(next(left), strict=True)
+        found.append(Ensemble(nets, prior, Body() if part.has_body else None))
+    whole = found[0] if len(found) == 1 else Together(found, [part.side for part in recipe.parts])
+    return whole.eval()
 
 
 @torch.no_grad()
@@ -128,9 +134,9 @@ def logits_of(net: nn.Module, looked: Tensor, batch: int = 64) -> Floats:
     return np.asarray(torch.cat(found, dim=1).double().numpy(), np.float64)
 
 
-def _begin(recipe: Recipe, number: int, classes: int, seed: int, kept: dict[str, Any] | None) -> _State:
-    torch.manual_seed(seed * 1000 + number * 100 + 99)
-    net = member(recipe.members[number], classes, recipe.frozen).to(memory_format=torch.channels_last)
+def _begin(recipe: Recipe, name: str, seed: int, classes: int, kept: dict[str, Any] | None) -> _State:
+    torch.manual_seed(seed)
+    net = member(name, classes, recipe.frozen).to(memory_format=torch.channels_last)
     learns = [weights for weights in net.parameters() if weights.requires_grad]
     optimiser = torch.optim.AdamW(learns, lr=recipe.rate, weight_decay=recipe.decay, fused=True)
     state = _State(net, copy.deepcopy(net), optimiser, {})

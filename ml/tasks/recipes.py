@@ -19,7 +19,9 @@ class Recipe:
     views of each training image go once through the body of EfficientNet-Lite0, which stays as ImageNet left it, and
     every epoch draws from them: a tenth of the time. `frozen`: blocks of EfficientNet that stay as
     ImageNet left them. `side`, in pixels, is the input's; `margin` is added to a box on each side. `resize` is "crop" or
-    "fit" (ml.images). `by_form`: what the box's form says (ml.form) is added to the logits, and the networks learn the rest."""
+    "fit" (ml.images). `by_form`: what the box's form says (ml.form) is added to the logits, and the networks learn the rest.
+    `beside`: names of other recipes, whose networks are trained as those say, at their own side, and answer with these:
+    the mean of all recipes' logits."""
 
     name: str
     members: tuple[str, ...]
@@ -41,14 +43,21 @@ class Recipe:
     contrast: float = 0.25
     erase: float = 0.2
     by_form: bool = False
+    beside: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> "tuple[Recipe, ...]":
+        """This recipe alone, and those beside it."""
+        return (replace(self, beside=()), *(replace(RECIPES[name], by_form=self.by_form) for name in self.beside))
 
     @property
     def has_body(self) -> bool:
-        return self.kept_views > 0
+        """Whether its networks read the maps of a body; those of several recipes together read pictures."""
+        return self.kept_views > 0 and not self.beside
 
     @property
     def document(self) -> dict[str, Any]:
-        return asdict(self)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
 RECIPES = {
@@ -66,6 +75,18 @@ RECIPES = {
         Recipe("tails", ("tail",) * 2, side=128, epochs=4, kept_views=6, rate=5e-4, decay=0.05),
         Recipe(
             "tails-small", ("tail",) * 2, side=96, margin=0.0, epochs=3, batch=64, kept_views=4, rate=7e-4, decay=0.05
+        ),
+        Recipe(
+            "mixed-small",
+            ("tail",) * 2,
+            side=96,
+            margin=0.0,
+            epochs=3,
+            batch=64,
+            kept_views=4,
+            rate=7e-4,
+            decay=0.05,
+            beside=("cnn10-small",),
         ),
         Recipe("tiny", ("cnn10",), side=32, epochs=2, batch=8),  # for tests and the demo
     )

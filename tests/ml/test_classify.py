@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 
 from commands.ml import app
 from ml.annotations import Box
+from ml.calibration import softmax
+from ml.class_map import fitting
 from ml.data import BadFolder, load
 from ml.judge.evaluate import evaluate
 from ml.judge.report import write
@@ -24,10 +26,12 @@ from ml.judge.saliency import pictures
 from ml.judge.unseen import SawIt
 from ml.run_folder import BadRun, Cancelled, Run, progress, read, seen
 from ml.runtime import Model
-from ml.samples import picture
+from ml.samples import picture, samples_of
 from ml.tasks.classify import Choice, train
 from ml.tasks.cross import Plan, cross
+from ml.tasks.fitting import fit
 from ml.tasks.recipes import RECIPES, measured_best
+from ml.tasks.views import Store
 from tests.small_sets import small_set
 from web.pages.training import TUNED
 
@@ -133,6 +137,35 @@ def test_a_cancelled_training_goes_on(data: Path, run: Path, tmp_path: Path, mon
     assert weights(tmp_path / "run") == weights(run)
     with pytest.raises(BadRun, match="done already"):
         train(data, tmp_path / "run", Choice(TINY))
+
+
+def test_recipes_beside_each_other_learn_in_turn_and_answer_as_one(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed = replace(TINY, epochs=1, side=48, beside=("tiny",))
+    train(data, tmp_path / "whole", Choice(mixed))
+    assert [line["of"] for line in progress(tmp_path / "whole")] == [3, 3, 3]
+    log = Run.log
+
+    def ask(self: Run, line: dict[str, object]) -> None:
+        log(self, line)
+        if line["epoch"] == 2:  # the second recipe has begun
+            (self.path / "cancel").touch()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "log", ask)
+        with pytest.raises(Cancelled):
+            train(data, tmp_path / "run", Choice(mixed))
+    train(data, tmp_path / "run", Choice(mixed))
+    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+    model, folder = Model.open(tmp_path / "run"), load(data)
+    assert model.spec.input.height == 48
+    learn, tune = (samples_of(folder.of(part), fitting(folder.labels), by_box=True) for part in ("train", "tune"))
+    fitted = fit(learn, tune, 2, mixed, 0)
+    said = softmax(fitted.say(Store().looked(tune, mixed), tune), model.spec.temperature)  # as folds say it
+    assert said == pytest.approx(
+        np.concatenate([model.classify(picture(one.item), [one.box]) for one in tune]), abs=1e-4
+    )
 
 
 def test_it_is_judged_on_what_it_never_saw(run: Path, data: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 from ml.export import to_onnx
 from ml.networks.cnn10 import Cnn10
 from ml.networks.efficientnet_lite import CHANNELS, EfficientNetLite0, pretrained
-from ml.networks.ensemble import Ensemble, freeze, member
+from ml.networks.ensemble import Ensemble, Together, freeze, member
 
 
 def test_the_baseline_has_ten_weight_layers() -> None:
@@ -46,6 +46,16 @@ def test_uneven_padding_is_a_part_of_the_convolution_that_is_written(tmp_path: P
     apart = to_onnx(EfficientNetLite0(2), tmp_path / "model.onnx", 64)
     kinds = Counter(node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node)
     assert apart < 1e-4 and kinds["Conv"] == 49 and "Pad" not in kinds
+
+
+def test_ensembles_together_see_the_picture_each_at_its_own_side(tmp_path: Path) -> None:
+    prior, x = torch.tensor([0.5, -0.5]), torch.rand(2, 3, 48, 48)
+    large, small = (Ensemble([member("cnn10", 2).eval()], prior).eval() for _ in range(2))
+    both = Together([large, small], [48, 32]).eval()
+    seen = nn.functional.interpolate(x, size=(32, 32), mode="bilinear", align_corners=False)
+    with torch.no_grad():
+        assert torch.allclose(both(x), (large(x) + small(seen)) / 2)
+    assert to_onnx(both, tmp_path / "model.onnx", 48) < 1e-4
 
 
 def test_members_are_averaged_and_frozen_blocks_do_not_learn() -> None:
