@@ -106,4 +106,4 @@ def measured_best(folder: Folder, classes: str | None = None) -> str:
     if has_boxes(folder.items, fitting(folder.labels, classes)):
         return "tails-form"
     side = statistics.median(max(item.width, item.height) for item in folder.items)
-    return "tails-small" if side < SMALL_PX else "tails"
+    return "mixed-small" if side < SMALL_PX else "tails"

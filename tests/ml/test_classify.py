@@ -248,7 +248,7 @@ def test_without_a_name_the_recipe_that_did_best_on_such_data_is_taken(data: Pat
     small = replace(large, items=tuple(replace(item, width=60, height=60) for item in large.items))
     box = Box(10, 10, 20, 20, folder.items[0].label)
     lesions = replace(large, items=tuple(replace(item, boxes=(box,)) for item in large.items))
-    assert [measured_best(one) for one in (large, small, lesions)] == ["tails", "tails-small", "tails-form"]
+    assert [measured_best(one) for one in (large, small, lesions)] == ["tails", "mixed-small", "tails-form"]
 
 
 def test_folds_keep_what_they_said_and_are_not_trained_twice(data: Path, tmp_path: Path) -> None:
