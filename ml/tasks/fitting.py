@@ -51,6 +51,18 @@ class _State:
     epoch: int = 0
 
 
+@dataclass(frozen=True)
+class _Given:
+    """Views of train with their targets (n,), tune as it is looked at with its own, and what is added to the logits of both."""
+
+    views: Views
+    targets: Tensor
+    added: Tensor
+    looked: Tensor
+    wanted: Ints
+    added_to_tune: Floats
+
+
 def fit(
     train: Sequence[Sample],
     tune: Sequence[Sample],
@@ -69,32 +81,40 @@ def fit(
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     store = store or Store()
-    fed = [(part, store.views(train, part), store.looked(tune, part)) for part in recipe.parts]
-    members = [(name, *of) for of in fed for name in of[0].members]
-    targets, wanted = torch.tensor([one.target for one in train]), np.array([one.target for one in tune])
     form = _form(train, classes) if recipe.by_form else None
-    added, added_to_tune = torch.from_numpy(of_form(form, train)).float(), of_form(form, tune)
+    members = [(name, part, given) for part, given in _given(store, train, tune, recipe, form) for name in part.members]
     held = _held(run)
     done: list[dict[str, Tensor]] = held.get("done", [])
     lines: list[dict[str, Any]] = held.get("lines", [])
     if run is not None:
         run.rewind(len(lines))
-    for number, (name, part, views, looked) in list(enumerate(members))[len(done) :]:
+    for number, (name, part, given) in list(enumerate(members))[len(done) :]:
         state = _begin(part, name, seed * 1000 + number * 100 + 99, classes, held.pop("state", None))
         while state.epoch < part.epochs and (until is None or time.monotonic() < until or not state.epoch):
             started = time.monotonic()
-            loss = _epoch(state, views, targets, added, part, seed * 1000 + number * 100 + state.epoch, run)
+            loss = _epoch(state, given, part, seed * 1000 + number * 100 + state.epoch, run)
             state.epoch += 1
-            told = _look(state, looked, added_to_tune, wanted)
-            line: dict[str, Any] = {"epoch": len(lines) + 1, "of": sum(one.epochs for _, one, _, _ in members)}
-            line |= {"seconds": round(time.monotonic() - started, 2), "loss": loss, "tune": told}
+            line: dict[str, Any] = {"epoch": len(lines) + 1, "of": sum(one.epochs for _, one, _ in members)}
+            line |= {"loss": loss, "tune": _look(state, given), "seconds": round(time.monotonic() - started, 2)}
             lines.append(line)
             if run is not None:
                 run.log(line)
                 _keep(run, done, lines, state)
         done.append(state.best)
-    net = ensemble(recipe, classes, done, targets)
-    return Fitted(net, logits_of(net, store.looked(tune, recipe)) + added_to_tune, form, lines)
+    net = ensemble(recipe, classes, done, torch.tensor([one.target for one in train]))
+    return Fitted(net, logits_of(net, store.looked(tune, recipe)) + of_form(form, tune), form, lines)
+
+
+def _given(
+    store: Store, train: Sequence[Sample], tune: Sequence[Sample], recipe: Recipe, form: Form | None
+) -> "list[tuple[Recipe, _Given]]":
+    """What the members of each part of a recipe learn from and are judged by."""
+    targets, wanted = torch.tensor([one.target for one in train]), np.array([one.target for one in tune])
+    added, added_to_tune = torch.from_numpy(of_form(form, train)).float().expand(len(train), -1), of_form(form, tune)
+    return [
+        (part, _Given(store.views(train, part), targets, added, store.looked(tune, part), wanted, added_to_tune))
+        for part in recipe.parts
+    ]
 
 
 def of_form(form: Form | None, samples: Sequence[Sample]) -> Floats:
@@ -148,11 +168,9 @@ def _begin(recipe: Recipe, name: str, seed: int, classes: int, kept: dict[str, A
     return state
 
 
-def _epoch(
-    state: _State, views: Views, targets: Tensor, added: Tensor, recipe: Recipe, seed: int, run: Run | None
-) -> float:
-    """One pass; every class is drawn equally often. `added` to the logits: what the network need not learn. The mean loss."""
-    added = added.expand(len(targets), -1)
+def _epoch(state: _State, given: _Given, recipe: Recipe, seed: int, run: Run | None) -> float:
+    """One pass; every class is drawn equally often. Returns the mean loss."""
+    targets = given.targets
     torch.manual_seed(seed)
     measure = nn.CrossEntropyLoss(label_smoothing=recipe.smoothing)
     count = len(targets) * recipe.views
@@ -165,7 +183,7 @@ def _epoch(
         done = (state.epoch + (step + 1) / steps) / recipe.epochs
         for group in state.optimiser.param_groups:
             group["lr"] = recipe.rate * min(1.0, done * recipe.epochs) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-        loss = measure(state.net(views(chosen)) + added[chosen], targets[chosen])
+        loss = measure(state.net(given.views(chosen)) + given.added[chosen], targets[chosen])
         state.optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(state.net.parameters(), 5.0)
@@ -189,9 +207,9 @@ def _follow(mean: nn.Module, net: nn.Module, keep: float) -> None:
             slow.copy_(fast)
 
 
-def _look(state: _State, looked: Tensor, added: Floats, wanted: Ints) -> dict[str, float]:
+def _look(state: _State, given: _Given) -> dict[str, float]:
     """Judge the mean weights on tune, each class weighed alike; keep them when they are the best yet."""
-    probabilities = softmax(logits_of(state.mean, looked) + added, 1.0)
+    wanted, probabilities = given.wanted, softmax(logits_of(state.mean, given.looked) + given.added_to_tune, 1.0)
     classes = [wanted == number for number in np.unique(wanted)]
     loss = float(np.mean([log_loss(probabilities[of], wanted[of]) for of in classes]))
     right = float(np.mean([(probabilities[of].argmax(axis=1) == wanted[of]).mean() for of in classes]))
