@@ -101,7 +101,7 @@ def fit(
                 run.log(line)
                 _keep(run, done, lines, state)
         done.append(state.best)
-    net = ensemble(recipe, classes, done, torch.tensor([one.target for one in train]))
+    net = ensemble(recipe, classes, done, members[0][2].targets)
     return Fitted(net, logits_of(net, store.looked(tune, recipe)) + of_form(form, tune), form, lines)
 
 

@@ -76,21 +76,10 @@ RECIPES = {
         Recipe(
             "tails-small", ("tail",) * 2, side=96, margin=0.0, epochs=3, batch=64, kept_views=4, rate=7e-4, decay=0.05
         ),
-        Recipe(
-            "mixed-small",
-            ("tail",) * 2,
-            side=96,
-            margin=0.0,
-            epochs=3,
-            batch=64,
-            kept_views=4,
-            rate=7e-4,
-            decay=0.05,
-            beside=("cnn10-small",),
-        ),
         Recipe("tiny", ("cnn10",), side=32, epochs=2, batch=8),  # for tests and the demo
     )
 }
+RECIPES["mixed-small"] = replace(RECIPES["tails-small"], name="mixed-small", beside=("cnn10-small",))
 
 
 def recipe(name: str, **other: float | None) -> Recipe:
